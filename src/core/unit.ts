@@ -1,0 +1,16 @@
+// A unit is the smallest change that is whole on its own; its outcome says what became of it.
+
+/** The smallest change that is whole on its own. Units of one lane run in sequence, lanes run side by side. */
+export interface Unit {
+  /** What the unit belongs to: a room, a bucket, a column. */
+  readonly lane: string
+  /** Not to be applied before this time, in milliseconds since the epoch. */
+  readonly notBefore?: number
+}
+
+/** What became of a unit. Nothing is ever half done: a unit that is not `done` has left the database as it was. */
+export type Outcome =
+  | { readonly status: 'done'; readonly rowsBefore: number; readonly rowsAfter: number; readonly checked: number }
+  | { readonly status: 'skipped'; readonly reason: string }
+  | { readonly status: 'failed'; readonly reason: string; readonly proof: boolean }
+  | { readonly status: 'later'; readonly reason: string; readonly until: number }
