@@ -8,7 +8,7 @@ import { emptyState, StateTree } from './state-tree.ts'
 /** The states to choose bases for, in ascending id order; one member of the room, or of a part of it, after the other. */
 export interface States {
   readonly count: number
-  /** Member to describe member i from: an earlier one, or -1 for whichever is in hand. */
+  /** Member to describe member i from: an earlier one (its base, where that is fixed), or -1 for whichever is in hand. */
   seed(i: number): number
   /** Lists the differences of member i from the state in hand, through `tree.set`, `setAll` or `change`. */
   describe(i: number, tree: StateTree): void
@@ -16,7 +16,10 @@ export interface States {
   hints(i: number): readonly number[]
   /** An earlier member with the same state, or -1. */
   twin(i: number): number
-  mayBeBase(i: number): boolean
+  /** Whether member `base` may become, or stay, the base of member i. */
+  mayBeBase(base: number, i: number): boolean
+  /** The base of a member that must not be changed (-1 for a snapshot), or null if any will do. */
+  fixedBase(i: number): number | null
   /** True if i is the better base of two that cost the same and are equally deep. */
   preferred(i: number): boolean
 }
@@ -63,8 +66,13 @@ export function cheapestBases(states: States, keyOf: Uint32Array, keyCount: numb
     tree.eachChange((_, after) => (after === 0 ? removed++ : rows++))
     tree.take()
     size[i] = tree.size
+    const fixed = states.fixedBase(i)
     const twin = states.twin(i)
-    if (twin >= 0 && states.mayBeBase(twin)) {
+    if (fixed !== null) {
+      base[i] = fixed
+      cost[i] = fixed < 0 ? tree.size : rows
+      tree.hang(tree.at)
+    } else if (twin >= 0 && states.mayBeBase(twin, i)) {
       base[i] = twin
       tree.hang(twin + 1)
     } else {
@@ -82,7 +90,7 @@ export function cheapestBases(states: States, keyOf: Uint32Array, keyCount: numb
           nearestDistance = distance
           nearest = node
         }
-        if (node === emptyState || search.removed[node] !== 0 || !states.mayBeBase(node - 1)) continue
+        if (node === emptyState || search.removed[node] !== 0 || !states.mayBeBase(node - 1, i)) continue
         const here = search.rows[node]!
         const better =
           here < least ||
