@@ -1,6 +1,6 @@
 // The port that each compactor fills: survey, read, plan, apply, script.
-import type { LanePlan } from './report.ts'
-import type { Outcome, Unit } from './unit.ts'
+import type { LanePlan, Measure } from './report.ts'
+import type { Left, Outcome, Unit } from './unit.ts'
 
 /** A lane's plan with the units that carry it out. */
 export interface Planned<Item extends Unit> {
@@ -9,15 +9,30 @@ export interface Planned<Item extends Unit> {
   units(weight: () => number): Iterable<Item & { readonly weight: number; readonly items: number }>
 }
 
-export interface Compactor<Scope, Facts, Item extends Unit> {
+/** A scope of the survey. */
+export interface Scope {
+  readonly lane: string
+  /** Rows in it; an estimate, for progress and order only. */
+  readonly rowsEstimate: number
+}
+
+export interface Compactor<Facts, Item extends Unit> {
+  readonly command: string
   /** The scopes there are, largest expected saving first. Estimates; cheap. */
   survey(signal: AbortSignal): AsyncIterable<Scope>
   /** What planning one scope needs, read in one snapshot. */
-  read(scope: Scope, signal: AbortSignal): Promise<Facts>
+  read(lane: string, signal: AbortSignal): Promise<Facts>
   /** Pure: no connection, no clock. */
   plan(facts: Facts): Planned<Item>
+  /** Why the lane must be left alone just now, or null. */
+  blocked(lane: string): Promise<string | null>
   /** Guard, rewrite, prove, commit: one transaction. */
-  apply(unit: Item, signal: AbortSignal): Promise<Outcome>
-  /** The same change as SQL text. */
-  script(unit: Item, signal: AbortSignal): AsyncIterable<string>
+  apply(unit: Item): Promise<Outcome>
+  /** The same change as SQL text, with what had to be left out of it. */
+  script(unit: Item): Promise<{ readonly text: string; readonly left: readonly Left[] }>
+  /** Reads a lane once more after its last unit: what it is now, and how many answers differ from before. */
+  verify(
+    facts: Facts,
+    signal: AbortSignal,
+  ): Promise<{ readonly after: Measure; readonly checked: number; readonly mismatches: number }>
 }

@@ -1,5 +1,7 @@
 // What a run found, did and proved: one model for dry run, script and execution. The terminal and `--json` are views of it.
 
+import type { Left } from './unit.ts'
+
 /** Something odd in the database that an operator should know of. Codes are stable. */
 export interface Finding {
   readonly code: string
@@ -65,7 +67,7 @@ export interface Report {
   readonly lanes: readonly LanePlan[]
   readonly findings: readonly Finding[]
   /** What was left alone, with the reason; never silently. */
-  readonly skipped: readonly { readonly subject: string; readonly reason: string }[]
+  readonly skipped: readonly Left[]
   readonly seconds: number
   readonly throttledSeconds: number
   /** Why the run ended before it was complete. */

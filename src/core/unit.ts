@@ -8,9 +8,21 @@ export interface Unit {
   readonly notBefore?: number
 }
 
+/** Something that was left as it is, and why. */
+export interface Left {
+  readonly subject: string
+  readonly reason: string
+}
+
 /** What became of a unit. Nothing is ever half done: a unit that is not `done` has left the database as it was. */
 export type Outcome =
-  | { readonly status: 'done'; readonly rowsBefore: number; readonly rowsAfter: number; readonly checked: number }
+  | {
+      readonly status: 'done'
+      /** Items of the unit that were left as they are, because they are no longer as the plan found them. */
+      readonly left: readonly Left[]
+      /** Answers that were asked for with the reader's own query, before and after. */
+      readonly checked: number
+    }
   | { readonly status: 'skipped'; readonly reason: string }
   | { readonly status: 'failed'; readonly reason: string; readonly proof: boolean }
   | { readonly status: 'later'; readonly reason: string; readonly until: number }

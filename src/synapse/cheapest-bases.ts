@@ -93,8 +93,7 @@ export function cheapestBases(states: States, keyOf: Uint32Array, keyCount: numb
         if (node === emptyState || search.removed[node] !== 0 || !states.mayBeBase(node - 1, i)) continue
         const here = search.rows[node]!
         const better =
-          here < least ||
-          (here === least && best !== emptyState && shallower(node - 1, best - 1, depth, states))
+          here < least || (here === least && best !== emptyState && shallower(node - 1, best - 1, depth, states))
         if (better) {
           least = here
           best = node

@@ -84,13 +84,7 @@ function rounds(s: Int32Array, at: number, count: number): void {
 }
 
 /** Reads `source`, absorbs bytes[from, to) and their length into both instances, and writes the state to `target`. */
-function absorb(
-  source: Int32Array,
-  target: Int32Array,
-  bytes: Uint8Array,
-  from: number,
-  to: number,
-): void {
+function absorb(source: Int32Array, target: Int32Array, bytes: Uint8Array, from: number, to: number): void {
   // Both instances are unrolled side by side into locals: this loop sees every byte of a room.
   let a0 = source[0]!
   let a1 = source[1]!

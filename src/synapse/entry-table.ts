@@ -44,7 +44,7 @@ export class EntryTable {
   }
 
   /** What has been collected. `holder` is left to whoever knows the groups. */
-  finish(): Omit<StateEntries, 'holder'> {
+  finish(): Omit<StateEntries, 'holder' | 'find'> {
     return { count: this.#entries.count, keyCount: this.#keys.count, key: this.#key, hash: this.#entries.hash }
   }
 }

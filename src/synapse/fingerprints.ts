@@ -23,7 +23,10 @@ export const noMoves: Moves = {
  * Fingerprints of all groups after the given moves, four words a group.
  * @param history whose bases all have lower positions than their groups
  */
-export function fingerprints(history: Pick<RoomHistory, 'base' | 'deltas' | 'entries'>, moves: Moves = noMoves): Uint32Array {
+export function fingerprints(
+  history: Pick<RoomHistory, 'base' | 'deltas' | 'entries'>,
+  moves: Moves = noMoves,
+): Uint32Array {
   const { base, deltas, entries } = history
   const count = base.length
   const moveOf = new Int32Array(count).fill(-1)
@@ -61,8 +64,8 @@ export function fingerprints(history: Pick<RoomHistory, 'base' | 'deltas' | 'ent
         const before = map[key]!
         undone.push(key, before)
         map[key] = entry
-        if (before !== 0) subtract(sum, entries, before)
-        add(sum, entries, entry)
+        if (before !== 0) subtractEntry(sum, entries, before)
+        addEntry(sum, entries, entry)
       }
       out.set(sum, 4 * group)
       let next = firstChild[group]!
@@ -84,7 +87,8 @@ export function fingerprints(history: Pick<RoomHistory, 'base' | 'deltas' | 'ent
   return out
 }
 
-function add(sum: Uint32Array, entries: StateEntries, entry: number): void {
+/** Adds an entry to a fingerprint. */
+export function addEntry(sum: Uint32Array, entries: StateEntries, entry: number): void {
   let carry = 0
   for (let i = 0; i < 4; i++) {
     const word = sum[i]! + entries.hash[4 * entry + i]! + carry
@@ -93,7 +97,7 @@ function add(sum: Uint32Array, entries: StateEntries, entry: number): void {
   }
 }
 
-function subtract(sum: Uint32Array, entries: StateEntries, entry: number): void {
+function subtractEntry(sum: Uint32Array, entries: StateEntries, entry: number): void {
   let borrow = 0
   for (let i = 0; i < 4; i++) {
     const word = sum[i]! - entries.hash[4 * entry + i]! - borrow
@@ -102,11 +106,22 @@ function subtract(sum: Uint32Array, entries: StateEntries, entry: number): void 
   }
 }
 
+/** Whether a fingerprint is that of a group. */
+export function sameFingerprint(sum: Uint32Array, all: Uint32Array, group: number): boolean {
+  for (let i = 0; i < 4; i++) if (sum[i] !== all[4 * group + i]) return false
+  return true
+}
+
 /** How many of the groups have different fingerprints. */
 export function mismatches(one: Uint32Array, other: Uint32Array): number {
   let count = 0
   for (let i = 0; i < one.length; i += 4) {
-    if (one[i] !== other[i] || one[i + 1] !== other[i + 1] || one[i + 2] !== other[i + 2] || one[i + 3] !== other[i + 3])
+    if (
+      one[i] !== other[i] ||
+      one[i + 1] !== other[i + 1] ||
+      one[i + 2] !== other[i + 2] ||
+      one[i + 3] !== other[i + 3]
+    )
       count++
   }
   return count

@@ -1,16 +1,16 @@
 // Builds a RoomHistory from what streams out of the database: group ids, edges, and state rows in COPY's text format.
 import type { Finding } from '../core/report.ts'
+import { eachLine } from '../database/copy.ts'
 import { EntryTable } from './entry-table.ts'
 import { hashKeyWords } from './entry-hash.ts'
 import { Bar } from './history.ts'
 import type { RoomHistory } from './history.ts'
 
 const tab = 9
-const newline = 10
 const chunkRows = 1 << 16
 
 export class HistoryBuilder {
-  readonly table: EntryTable
+  readonly #table: EntryTable
   readonly #room: string
   readonly #ids: Float64Array
   readonly #base: Int32Array
@@ -22,7 +22,7 @@ export class HistoryBuilder {
   readonly #chunks: Uint32Array[] = []
   #rows = 0
   #strayRows = 0
-  #carry: Uint8Array = new Uint8Array(0)
+  readonly #lines = eachLine((bytes, from, end) => this.#addRow(bytes, from, end))
   #lastId = -1
   #lastPosition = -1
 
@@ -30,14 +30,18 @@ export class HistoryBuilder {
    * @param ids state group ids of the room, ascending
    * @param hashKey four random words
    */
-  constructor(room: string, ids: Float64Array, hashKey: Uint32Array = crypto.getRandomValues(new Uint32Array(hashKeyWords))) {
+  constructor(
+    room: string,
+    ids: Float64Array,
+    hashKey: Uint32Array = crypto.getRandomValues(new Uint32Array(hashKeyWords)),
+  ) {
     this.#room = room
     this.#ids = ids
     this.#base = new Int32Array(ids.length).fill(-1)
     this.#edges = new Uint8Array(ids.length)
     this.#bar = new Uint8Array(ids.length)
     this.#referenced = new Uint8Array(ids.length)
-    this.table = new EntryTable(hashKey)
+    this.#table = new EntryTable(hashKey)
   }
 
   /** Position of a group id, or -1. */
@@ -64,7 +68,8 @@ export class HistoryBuilder {
     if (this.#edges[group]! > 1) this.#damage(group, 'several-bases', `state group ${id} has several edges`)
     if (base >= id) this.#damage(group, 'base-not-older', `state group ${id} stands on ${base}, which is not older`)
     else if (target >= 0) this.#base[group] = target
-    else if (elsewhere(base)) this.#damage(group, 'room-mismatch', `state group ${id} stands on ${base}, of another room`)
+    else if (elsewhere(base))
+      this.#damage(group, 'room-mismatch', `state group ${id} stands on ${base}, of another room`)
     else this.#damage(group, 'dangling-base', `state group ${id} stands on ${base}, which does not exist`)
   }
 
@@ -85,20 +90,7 @@ export class HistoryBuilder {
 
   /** Takes the next bytes of `COPY (SELECT state_group, type, state_key, event_id …) TO STDOUT`; lines may be cut anywhere. */
   addRows(chunk: Uint8Array): void {
-    let bytes = chunk
-    if (this.#carry.length > 0) {
-      bytes = new Uint8Array(this.#carry.length + chunk.length)
-      bytes.set(this.#carry)
-      bytes.set(chunk, this.#carry.length)
-    }
-    let at = 0
-    for (;;) {
-      const end = bytes.indexOf(newline, at)
-      if (end < 0) break
-      this.#addRow(bytes, at, end)
-      at = end + 1
-    }
-    this.#carry = bytes.slice(at)
+    this.#lines(chunk)
   }
 
   #addRow(bytes: Uint8Array, from: number, end: number): void {
@@ -117,7 +109,7 @@ export class HistoryBuilder {
     if (chunk === 0) this.#chunks.push(new Uint32Array(2 * chunkRows))
     const pairs = this.#chunks.at(-1)!
     pairs[2 * chunk] = position
-    pairs[2 * chunk + 1] = this.table.number(bytes, at + 1, lastTab, end)
+    pairs[2 * chunk + 1] = this.#table.number(bytes, at + 1, lastTab, end)
     this.#rows++
   }
 
@@ -129,7 +121,7 @@ export class HistoryBuilder {
     for (let i = 0; i < count; i++) start[i + 1]! += start[i]!
     const rows = new Uint32Array(this.#rows)
     const next = start.slice(0, count)
-    const entries = this.table.finish()
+    const entries = this.#table.finish()
     const holder = new Uint32Array(entries.count).fill(0xffffffff)
     this.#eachRow((position, entry) => {
       rows[next[position]!++] = entry
@@ -147,7 +139,7 @@ export class HistoryBuilder {
       ids: this.#ids,
       base: this.#base,
       deltas: { start, rows },
-      entries: { ...entries, holder },
+      entries: { ...entries, holder, find: this.#table.find.bind(this.#table) },
       bar: this.#bar,
       referenced: this.#referenced,
       tips: (options.tips ?? []).map((id) => this.position(id)).filter((position) => position >= 0),

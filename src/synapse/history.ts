@@ -20,6 +20,11 @@ export interface StateEntries {
    * because an older base cannot have it: it is where the text can always be found.
    */
   readonly holder: Uint32Array
+  /**
+   * The entry of a row in COPY's text format, 0 if the room did not have it when it was read: type and state_key, tab between,
+   * are bytes[from, tab), the event id bytes[tab + 1, to).
+   */
+  find(bytes: Uint8Array, from: number, tab: number, to: number): number
 }
 
 /** Why a group is left as it is. 0: it may be changed and be a base. */

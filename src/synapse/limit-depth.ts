@@ -104,10 +104,13 @@ function solve(
   for (let n = 0; ; n++) {
     const here = members
     const limitAt =
-      n === 0 && standing !== null
-        ? (member: number) => Math.max(1, maxDepth - standing[member]!)
-        : () => limits[n]!
-    const isRoot = cut(level.base, height, (i) => limitAt(here[i]!), (i) => problem.fixed[here[i]!] === 1)
+      n === 0 && standing !== null ? (member: number) => Math.max(1, maxDepth - standing[member]!) : () => limits[n]!
+    const isRoot = cut(
+      level.base,
+      height,
+      (i) => limitAt(here[i]!),
+      (i) => problem.fixed[here[i]!] === 1,
+    )
     const roots: number[] = []
     for (let i = 0; i < here.length; i++) {
       const member = here[i]!
@@ -217,7 +220,8 @@ export function heights(base: Int32Array, tips: readonly number[], reserve: numb
 
 /** Passes the height of a group on to the bases above it. */
 export function raise(base: Int32Array, height: Int32Array, group: number): void {
-  for (let i = group; base[i]! >= 0 && height[base[i]!]! < height[i]! + 1; i = base[i]!) height[base[i]!] = height[i]! + 1
+  for (let i = group; base[i]! >= 0 && height[base[i]!]! < height[i]! + 1; i = base[i]!)
+    height[base[i]!] = height[i]! + 1
 }
 
 function sum(cost: Uint32Array): number {

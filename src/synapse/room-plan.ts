@@ -26,6 +26,8 @@ export interface PlanOptions {
 /** How the groups of a room are to be stored. */
 export interface RoomPlan {
   readonly history: RoomHistory
+  /** Fingerprints of all states, four words a group. */
+  readonly states: Uint32Array
   readonly moves: Moves
   readonly summary: LanePlan
 }
@@ -55,7 +57,9 @@ export function planRoom(history: RoomHistory, options: PlanOptions = {}): RoomP
       if (shorten) least = { base: found.bases, cost: found.rows, rows: total(found.rows) }
       else {
         if (price > 0)
-          notes.push(`chains are up to ${deepest} deep; bringing them to ${maxDepth} would cost ${price} more rows (--shorten)`)
+          notes.push(
+            `chains are up to ${deepest} deep; bringing them to ${maxDepth} would cost ${price} more rows (--shorten)`,
+          )
         limit = deepest
         if (bound.rows < today.rows) found = search(limit)
       }
@@ -85,7 +89,8 @@ export function planRoom(history: RoomHistory, options: PlanOptions = {}): RoomP
     if (saved < 0) notes.push(`this plan would make the room ${-saved} rows larger: declined`)
   }
   const moves = movesTo(history, bases, rows, tree)
-  return { history, moves, summary: summarize(history, moves, bound, notes) }
+  const states = fingerprints(history)
+  return { history, states, moves, summary: summarize(history, moves, states, bound, notes) }
 }
 
 /** How the room is stored today. A damaged group counts as it is, on nothing. */
@@ -144,6 +149,7 @@ function movesTo(history: RoomHistory, bases: Bases, rows: Uint32Array, tree: St
 function summarize(
   history: RoomHistory,
   moves: Moves,
+  states: Uint32Array,
   bound: { rows: number; exact: boolean },
   notes: readonly string[],
 ): LanePlan {
@@ -159,27 +165,30 @@ function summarize(
     rows -= history.deltas.start[group + 1]! - history.deltas.start[group]!
     most = Math.max(most, rows)
   }
-  const depthBefore = depths(before)
   const depthAfter = depths(after)
-  const measure = (count: number, depth: Int32Array): Measure => ({
-    groups: history.ids.length,
-    rows: count,
-    bytesEstimate: Math.round(count * history.bytesPerRow),
-    maxDepth: maximum(depth),
-    meanDepth: mean(depth),
-  })
-  const proof =
-    moves.position.length === 0 ? 0 : mismatches(fingerprints(history), fingerprints(history, moves))
+  const proof = moves.position.length === 0 ? 0 : mismatches(states, fingerprints(history, moves))
   return {
     lane: history.room,
-    before: measure(stored, depthBefore),
-    after: measure(rows, depthAfter),
+    before: measure(history, stored, before),
+    after: measure(history, rows, after),
     bound,
     onTheWay: { rows: most, maxDepth: maximum(depthsOnTheWay(before, depthAfter)) },
     changes: moves.position.length,
     proof: { checked: history.ids.length, mismatches: proof },
     findings: history.findings,
     notes,
+  }
+}
+
+/** The size of a room that stores so many rows on these bases. */
+export function measure(history: RoomHistory, rows: number, bases: Bases): Measure {
+  const depth = depths(bases)
+  return {
+    groups: history.ids.length,
+    rows,
+    bytesEstimate: Math.round(rows * history.bytesPerRow),
+    maxDepth: maximum(depth),
+    meanDepth: mean(depth),
   }
 }
 

@@ -1,0 +1,59 @@
+// How long a run may take, how much of the time it may keep the database busy, and how large a unit should be.
+import { setTimeout as sleep } from 'node:timers/promises'
+
+export interface BudgetOptions {
+  /** Stop cleanly after so many seconds. */
+  readonly maxSeconds?: number | undefined
+  /** Share of wall time in which the database may be kept busy, 0 < load ≤ 1. Default 1: no pauses. */
+  readonly load?: number | undefined
+}
+
+export class Budget {
+  readonly #deadline: number
+  readonly #load: number
+  /** Seconds spent pausing. */
+  throttledSeconds = 0
+
+  constructor({ maxSeconds = Infinity, load = 1 }: BudgetOptions = {}) {
+    this.#deadline = performance.now() + maxSeconds * 1000
+    this.#load = load
+  }
+
+  /** True when no further unit should start. */
+  get spent(): boolean {
+    return performance.now() >= this.#deadline
+  }
+
+  /** Pauses after `busySeconds` of work, as long as the load asks for; wakes up early for the signal and the deadline. */
+  async rest(busySeconds: number, signal: AbortSignal, tell: (reason: string) => void): Promise<void> {
+    const wanted = busySeconds * (1 / this.#load - 1)
+    const left = (this.#deadline - performance.now()) / 1000
+    const seconds = Math.min(wanted, left)
+    if (seconds < 0.001) return
+    tell(`keeping to a load of ${this.#load}`)
+    this.throttledSeconds += seconds
+    await sleep(seconds * 1000, undefined, { signal }).catch(() => {})
+  }
+}
+
+/** Seconds a unit should take. */
+const unitSeconds = 0.5
+const firstWeight = 5_000
+const smallestWeight = 200
+const largestWeight = 500_000
+
+/** Sizes units by the time the last ones took. */
+export class Pace {
+  #weight = firstWeight
+
+  /** Rows the next unit should touch. */
+  weight = (): number => this.#weight
+
+  /** Learns from a unit. */
+  took(weight: number, seconds: number): void {
+    const fitting = (weight / Math.max(seconds, 0.001)) * unitSeconds
+    // At most doubled or halved at once: one slow unit may have waited for a checkpoint of the server.
+    const next = Math.min(Math.max(fitting, this.#weight / 2), this.#weight * 2)
+    this.#weight = Math.min(largestWeight, Math.max(smallestWeight, next))
+  }
+}

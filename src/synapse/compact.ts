@@ -1,0 +1,282 @@
+// Compacts the state groups of a Synapse database: the compactor behind `tamp synapse compact`, for use as a library.
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Compactor, Planned, Scope } from '../core/compactor.ts'
+import { TampError } from '../core/errors.ts'
+import type { Measure, Report } from '../core/report.ts'
+import { run } from '../core/run.ts'
+import type { RunOptions } from '../core/run.ts'
+import type { Left, Outcome } from '../core/unit.ts'
+import { describeFailure, isConnectionLost, isRetryable } from '../database/postgres.ts'
+import type { Connection } from '../database/postgres.ts'
+import type { SynapseDatabase } from './database.ts'
+import { hashKeyWords } from './entry-hash.ts'
+import { fingerprints } from './fingerprints.ts'
+import type { RoomHistory } from './history.ts'
+import { inspectRooms } from './inspect.ts'
+import { moveGroups } from './move-groups.ts'
+import type { MoveResult } from './move-groups.ts'
+import { moveUnits } from './move-unit.ts'
+import type { MoveUnit } from './move-unit.ts'
+import { ProofBudget } from './proof-budget.ts'
+import { readRoom } from './read-room.ts'
+import type { GroupRange } from './read-room.ts'
+import { measure, planRoom } from './room-plan.ts'
+import type { PlanOptions, RoomPlan } from './room-plan.ts'
+import { RowReader } from './row-reader.ts'
+import { RunLock, requireWritable } from './run-lock.ts'
+import { scriptHeader, scriptUnit } from './script-unit.ts'
+
+export interface CompactOptions extends RunOptions, PlanOptions {
+  /** Room ids; default: all rooms, largest expected saving first. */
+  readonly rooms?: readonly string[] | undefined
+  /** Change only groups with these ids. */
+  readonly range?: GroupRange | undefined
+  /** Ask Synapse's own query for every changed group, or for as many as fit a share of the time. Default `budget`. */
+  readonly proof?: 'full' | 'budget' | undefined
+}
+
+/**
+ * Plans, and in mode `execute` carries out, the compaction of a database's rooms.
+ * @throws TampError `no-such-room`, `locked`, `no-permission`, `connection-failed`; everything smaller is in the report
+ */
+export async function compact(database: SynapseDatabase, options: CompactOptions): Promise<Report> {
+  await using compactor = new StateGroupCompactor(database, options)
+  if (options.mode === 'execute') await compactor.startWriting()
+  if (options.mode === 'script') await options.write?.(scriptHeader(database.stateSchema))
+  return await run(compactor, options)
+}
+
+/** A room as it was read. The hash key lets a later reading be compared with it. */
+interface RoomFacts {
+  readonly history: RoomHistory
+  readonly hashKey: Uint32Array
+}
+
+/** Tries of one transaction before its unit is split or given up. */
+const tries = 6
+/** How long a lost server is waited for. */
+const patienceSeconds = 60
+
+class StateGroupCompactor implements Compactor<RoomFacts, MoveUnit>, AsyncDisposable {
+  readonly command = 'synapse compact'
+  readonly #database: SynapseDatabase
+  readonly #options: CompactOptions
+  readonly #proof: ProofBudget
+  readonly #idle: Connection[] = []
+  readonly #readers = new WeakMap<RoomPlan, RowReader>()
+  #lock: RunLock | undefined
+  /** The same for all rooms of a run, so that figures before and after compare. */
+  #known: { readonly bytesPerRow?: number } = {}
+
+  constructor(database: SynapseDatabase, options: CompactOptions) {
+    this.#database = database
+    this.#options = options
+    this.#proof = new ProofBudget(options.proof ?? 'budget')
+  }
+
+  /** Looks whether the role may write, and takes the lock against a second tamp. */
+  async startWriting(): Promise<void> {
+    await using connection = await this.#database.connectState()
+    await requireWritable(connection)
+    this.#lock = await RunLock.take(() => this.#database.connectState())
+  }
+
+  async *survey(signal: AbortSignal): AsyncIterable<Scope> {
+    const { rooms } = this.#options
+    if (rooms !== undefined) for (const lane of new Set(rooms)) yield { lane, rowsEstimate: 1 }
+    else
+      for await (const { room, rows } of inspectRooms(this.#database, { signal }))
+        yield { lane: room, rowsEstimate: Math.max(1, rows) }
+  }
+
+  async read(room: string, signal: AbortSignal): Promise<RoomFacts> {
+    const hashKey = crypto.getRandomValues(new Uint32Array(hashKeyWords))
+    const { range } = this.#options
+    const history = await readRoom(this.#database, room, { ...this.#known, signal, range, hashKey })
+    this.#known = { bytesPerRow: history.bytesPerRow }
+    return { history, hashKey }
+  }
+
+  plan({ history }: RoomFacts): Planned<MoveUnit> {
+    const plan = planRoom(history, this.#options)
+    return { plan: plan.summary, units: (weight) => moveUnits(plan, weight) }
+  }
+
+  async blocked(room: string): Promise<string | null> {
+    if (!this.#database.schema.roomLocks) return null
+    await using main = await this.#database.connectMain()
+    const locks = await main.query(
+      `SELECT FROM worker_read_write_locks
+        WHERE lock_key = $1 AND write_lock AND last_renewed_ts > extract(epoch FROM now()) * 1000 - 120000`,
+      [room],
+    )
+    return locks.length === 0 ? null : 'Synapse is purging or deleting the room just now'
+  }
+
+  async apply(unit: MoveUnit): Promise<Outcome> {
+    try {
+      const { left, checked } = await this.#move(unit)
+      if (left.length === unit.items) return { status: 'skipped', reason: summary(left) }
+      return { status: 'done', left, checked }
+    } catch (error) {
+      if (error instanceof TampError && (error.code === 'connection-failed' || error.code === 'locked')) throw error
+      const proof = error instanceof TampError && error.code === 'proof-failed'
+      const { message } = error instanceof TampError ? error : describeFailure(error)
+      return { status: 'failed', reason: `${message} (nothing of ${nameOf(unit)} was changed)`, proof }
+    }
+  }
+
+  /** Runs a unit's transaction until it is committed; splits it where it keeps losing against others. */
+  async #move(unit: MoveUnit): Promise<MoveResult> {
+    const reader = this.#reader(unit.plan)
+    for (let attempt = 1; ; attempt++) {
+      const connection = await this.#connection()
+      let result: MoveResult | undefined
+      let committing = false
+      try {
+        result = await moveGroups(connection, this.#database.schema.pendingDeletion, unit, reader, this.#proof)
+        reader.trim()
+        committing = result.transaction !== null
+        await connection.execute(committing ? 'COMMIT' : 'ROLLBACK')
+        this.#idle.push(connection)
+        return result
+      } catch (error) {
+        if (isConnectionLost(error)) {
+          await connection[Symbol.asyncDispose]()
+          await this.#lock?.renew()
+          if (committing && (await this.#isCommitted(result!.transaction!))) return result!
+          if (attempt >= tries) throw error
+          continue
+        }
+        await this.#rollBack(connection)
+        if (!isRetryable(error)) throw error
+        if (attempt < tries) await sleep(attempt * 100 * (0.5 + Math.random()))
+        else if (unit.items === 1)
+          return {
+            left: [{ subject: nameOf(unit), reason: `others kept it busy: ${describeFailure(error).message}` }],
+            checked: 0,
+            transaction: null,
+          }
+        else return await this.#moveHalves(unit)
+      }
+    }
+  }
+
+  async #moveHalves(unit: MoveUnit): Promise<MoveResult> {
+    const middle = (unit.from + unit.to) >> 1
+    const first = await this.#move({ ...unit, to: middle, items: middle - unit.from })
+    const second = await this.#move({ ...unit, from: middle, items: unit.to - middle })
+    return {
+      left: [...first.left, ...second.left],
+      checked: first.checked + second.checked,
+      transaction: second.transaction,
+    }
+  }
+
+  async #rollBack(connection: Connection): Promise<void> {
+    try {
+      await connection.execute('ROLLBACK')
+      this.#idle.push(connection)
+    } catch {
+      await connection[Symbol.asyncDispose]()
+    }
+  }
+
+  /** An idle connection, or a new one; a server that is away is waited for. */
+  async #connection(): Promise<Connection> {
+    const idle = this.#idle.pop()
+    if (idle !== undefined) return idle
+    const deadline = performance.now() + patienceSeconds * 1000
+    for (let pause = 100; ; pause = Math.min(2000, pause * 2)) {
+      try {
+        return await this.#database.connectState()
+      } catch (error) {
+        if (performance.now() > deadline) throw error
+        await sleep(pause)
+      }
+    }
+  }
+
+  /** What became of a transaction whose COMMIT was not answered. */
+  async #isCommitted(transaction: string): Promise<boolean> {
+    for (;;) {
+      const connection = await this.#connection()
+      try {
+        const [row] = await connection.query<[string | null]>('SELECT pg_xact_status($1::text::xid8)', [transaction])
+        this.#idle.push(connection)
+        if (row![0] !== 'in progress') return row![0] === 'committed'
+        await sleep(100)
+      } catch (error) {
+        await connection[Symbol.asyncDispose]()
+        if (!isConnectionLost(error)) throw error
+      }
+    }
+  }
+
+  async script(unit: MoveUnit): Promise<{ text: string; left: readonly Left[] }> {
+    const connection = await this.#connection()
+    try {
+      const { pendingDeletion } = this.#database.schema
+      return await scriptUnit(
+        connection,
+        pendingDeletion,
+        unit,
+        this.#reader(unit.plan),
+        this.#options.proof === 'full',
+      )
+    } finally {
+      this.#idle.push(connection)
+    }
+  }
+
+  async verify(
+    { history, hashKey }: RoomFacts,
+    signal: AbortSignal,
+  ): Promise<{ after: Measure; checked: number; mismatches: number }> {
+    const now = await readRoom(this.#database, history.room, { ...this.#known, signal, hashKey })
+    const then = fingerprints(history)
+    const fresh = fingerprints(now)
+    let checked = 0
+    let mismatches = 0
+    // Groups come and go while a server runs: those that are there both times must have the same state.
+    for (let a = 0, b = 0; a < history.ids.length && b < now.ids.length;) {
+      if (history.ids[a]! < now.ids[b]!) a++
+      else if (history.ids[a]! > now.ids[b]!) b++
+      else {
+        checked++
+        if ([0, 1, 2, 3].some((word) => then[4 * a + word] !== fresh[4 * b + word])) mismatches++
+        a++
+        b++
+      }
+    }
+    const after = measure(now, now.deltas.rows.length, now.base)
+    return { after, checked, mismatches }
+  }
+
+  #reader(plan: RoomPlan): RowReader {
+    let reader = this.#readers.get(plan)
+    if (reader === undefined) {
+      const wanted = new Uint8Array(plan.history.entries.count)
+      for (const entry of plan.moves.deltas.rows) wanted[entry] = 1
+      this.#readers.set(plan, (reader = new RowReader(plan.history, wanted)))
+    }
+    return reader
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const connection of this.#idle) await connection[Symbol.asyncDispose]()
+    await this.#lock?.[Symbol.asyncDispose]()
+  }
+}
+
+function nameOf(unit: MoveUnit): string {
+  const { history, moves } = unit.plan
+  const first = history.ids[moves.position[unit.from]!]!
+  const last = history.ids[moves.position[unit.to - 1]!]!
+  return first === last ? `state group ${first}` : `state groups ${first} to ${last}`
+}
+
+function summary(left: readonly Left[]): string {
+  const [first, ...others] = left
+  return `${first!.subject}: ${first!.reason}${others.length === 0 ? '' : `; and ${others.length} more`}`
+}
