@@ -95,14 +95,18 @@ function hints(history: RoomHistory, present: Assignment, group: number): number
  */
 function shallowTips(problem: DepthProblem): { assignment: Assignment; reserve: number } {
   const free = limitDepth(problem, 0)
-  if (problem.tips.length === 0) return { assignment: free, reserve: 0 }
-  const most = Math.floor(free.rows * (1 + tipAllowance))
-  for (const share of [0.5, 0.375, 0.25, 0.125]) {
+  if (problem.tips.length === 0) return { assignment: free.assignment, reserve: 0 }
+  const most = Math.floor(free.assignment.rows * (1 + tipAllowance))
+  const half = Math.ceil(problem.maxDepth / 2)
+  const shallow = limitDepth(problem, half)
+  if (shallow.assignment.rows <= most) return { assignment: shallow.assignment, reserve: half }
+  const shapes = [...free.shapes, ...shallow.shapes]
+  for (const share of [0.375, 0.25, 0.125]) {
     const reserve = Math.ceil(share * problem.maxDepth)
-    const assignment = limitDepth(problem, reserve)
+    const { assignment } = limitDepth(problem, reserve, shapes)
     if (assignment.rows <= most) return { assignment, reserve }
   }
-  return { assignment: free, reserve: 0 }
+  return { assignment: free.assignment, reserve: 0 }
 }
 
 /** Leaves a group on its present base wherever moving it gains nothing. */

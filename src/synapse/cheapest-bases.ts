@@ -39,7 +39,9 @@ export interface CheapestBases {
 }
 
 /** Differences that one walk may look at, besides what the budget of the whole room gives. */
-const leastSteps = 600
+const leastSteps = 300
+/** … and once it has found a base for one row, the least there can be: bases as cheap but shallower are mostly near. */
+const stepsForTies = 80
 const childrenLookedAt = 40
 
 /**
@@ -77,7 +79,6 @@ export function cheapestBases(states: States, keyOf: Uint32Array, keyCount: numb
       tree.hang(twin + 1)
     } else {
       search.start(tree.at, rows, removed)
-      // One row is the least a group without a twin can cost: nothing more to look for.
       for (const hint of states.hints(i)) search.reach(hint + 1, leastSteps)
       search.walk(stepsEach)
       let best = emptyState
@@ -210,6 +211,7 @@ class Search {
     }
     while (left > 0 && this.#heap.length > 0) {
       const node = this.#pop()
+      if (this.rows[node]! <= 1 && this.removed[node] === 0) left = Math.min(left, stepsForTies)
       if (tree.parent[node]! >= 0) go(node, node, tree.parent[node]!)
       tree.eachChild(node, steps > leastSteps ? tree.count : childrenLookedAt, (child) => go(node, child, child))
     }

@@ -31,7 +31,7 @@ export interface DepthProblem {
 }
 
 /** Differences to look at when the roots of pieces look for bases, for each list of heights. */
-const rootBudget = 1 << 21
+const rootBudget = 1 << 18
 const farthestRelaxed = 400
 
 /**
@@ -53,20 +53,34 @@ const shapes: readonly (readonly number[])[] = [
   [0.25, 0.5, 0.75, 1],
 ]
 
-/** The best of all shapes, every tip `reserve` above the limit. */
-export function limitDepth(problem: DepthProblem, reserve: number): Assignment {
-  let best: Assignment | undefined
-  const consider = (candidate: Assignment): void => {
-    const relaxed = relax(problem, candidate, reserve)
-    if (best === undefined || relaxed.rows < best.rows) best = relaxed
-  }
-  for (const shape of shapes) {
+/** Shapes whose pieces are fitted, in a second round, to how deep they stand; and assignments that are relaxed. */
+const worthwhile = 3
+
+/**
+ * Tries lists of heights, with every tip `reserve` above the limit.
+ * @param candidates shares of the depth at which each level ends
+ * @returns the best assignment, and the lists that came nearest to it, best first
+ */
+export function limitDepth(
+  problem: DepthProblem,
+  reserve: number,
+  candidates: readonly (readonly number[])[] = shapes,
+): { readonly assignment: Assignment; readonly shapes: readonly (readonly number[])[] } {
+  const plain = candidates.map((shape) => {
     const limits = shape.map((share) => Math.max(1, Math.round(share * problem.maxDepth)))
-    const first = solve(problem, limits, null, reserve)
-    consider(first)
-    if (limits.length > 1) consider(solve(problem, limits, depthOfRoots(first), reserve))
+    return { shape, limits, assignment: solve(problem, limits, null, reserve) }
+  })
+  plain.sort((a, b) => a.assignment.rows - b.assignment.rows)
+  const best = plain.slice(0, worthwhile)
+  const assignments: Assignment[] = []
+  for (const { limits, assignment } of best) {
+    assignments.push(relax(problem, assignment, reserve))
+    if (limits.length === 1) continue
+    const fitted = solve(problem, limits, depthOfRoots(assignment), reserve)
+    assignments.push(relax(problem, fitted, reserve))
   }
-  return best!
+  assignments.sort((a, b) => a.rows - b.rows)
+  return { assignment: assignments[0]!, shapes: best.map(({ shape }) => shape) }
 }
 
 /** Depth of the root of each member's first-level piece: how deep a piece stands. */
