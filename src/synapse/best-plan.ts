@@ -3,12 +3,11 @@
 // The storage/recreation trade-off of versioned data (Bhattacherjee et al., "Principles of Dataset Versioning", VLDB 2015), under
 // two rules of Synapse's: a base is older, and has no key that the group lacks.
 import { cheapestBases } from './cheapest-bases.ts'
-import { fingerprints } from './fingerprints.ts'
+import type { CheapestBases } from './cheapest-bases.ts'
 import { Bar } from './history.ts'
-import type { Bases, RoomHistory } from './history.ts'
+import type { RoomHistory } from './history.ts'
 import { depths, heights, limitDepth, raise } from './limit-depth.ts'
 import type { Assignment, DepthProblem } from './limit-depth.ts'
-import type { StateTree } from './state-tree.ts'
 import { twins } from './twins.ts'
 
 /** Differences to look at in the search for cheapest bases: what a room of 2,000 groups needs to look at everything. */
@@ -16,70 +15,69 @@ const searchBudget = 1 << 22
 /** What shallow tips may cost: this share of the room's rows. */
 const tipAllowance = 0.015
 
-export interface BestPlan {
-  readonly bases: Bases
-  /** Rows of each group under the plan. */
-  readonly rows: Uint32Array
-  /** Sum of the cheapest costs: no plan of any depth has fewer rows. */
-  readonly bound: { readonly rows: number; readonly exact: boolean }
-  /** All states of the room; node of a group is its position plus one. Damaged groups have a node, but nothing stands on it. */
-  readonly tree: StateTree
-}
-
 /**
- * Chooses bases.
- * @param present base and rows of each group today
- * @param maxDepth in edges; fixed groups may be deeper already
+ * The cheapest base of every group. Nodes of its tree are positions plus one. Damaged groups have a node, but nothing stands on it.
+ * @param states fingerprints of the room
  */
-export function bestBases(history: RoomHistory, present: Assignment, maxDepth: number): BestPlan {
-  const { entries, bar, deltas } = history
-  const count = history.ids.length
-  const usable = (group: number): boolean => bar[group] === Bar.none || bar[group] === Bar.outOfRange
-  const fixed = bar.map((why) => (why === Bar.none ? 0 : 1))
-  const twin = twins(fingerprints({ ...history, base: history.base }), usable)
-  const preferred = (group: number): boolean => history.referenced[group] === 1
-  const cheapest = cheapestBases(
+export function cheapestForest(history: RoomHistory, states: Uint32Array): CheapestBases {
+  const { entries, bar, deltas, base: present } = history
+  const twin = twins(states, (group) => mayBeBase(history, group))
+  return cheapestBases(
     {
-      count,
-      seed: (group) => history.base[group]!,
+      count: history.ids.length,
+      seed: (group) => present[group]!,
       describe(group, tree) {
         const from = deltas.start[group]!
         const to = deltas.start[group + 1]!
-        if (history.base[group]! < 0) tree.setAll(deltas.rows, from, to)
+        if (present[group]! < 0) tree.setAll(deltas.rows, from, to)
         else for (let r = from; r < to; r++) tree.set(deltas.rows[r]!)
       },
-      hints: (group) => hints(history, present, group),
+      hints: (group) => hints(history, group),
       twin: (group) => twin[group]!,
-      mayBeBase: (base, group) => usable(base) || (present.base[group] === base && bar[base] === Bar.pending),
-      fixedBase: (group) => (fixed[group] === 1 ? history.base[group]! : null),
-      preferred,
+      mayBeBase: (base, group) => mayBeBase(history, base) || (present[group] === base && bar[base] === Bar.pending),
+      fixedBase: (group) => (bar[group] === Bar.none ? null : present[group]!),
+      preferred: (group) => history.referenced[group] === 1,
     },
     entries.key,
     entries.keyCount,
     searchBudget,
   )
-  let bound = 0
-  for (const rows of cheapest.cost) bound += rows
+}
+
+/**
+ * Chooses bases: the cheapest ones, as far as the depth allows.
+ * @param present base and rows of each group today
+ * @param maxDepth in edges; groups that must not be changed may be deeper already
+ */
+export function bestBases(
+  history: RoomHistory,
+  cheapest: CheapestBases,
+  present: Assignment,
+  maxDepth: number,
+): Assignment {
+  const { entries, bar } = history
   const problem: DepthProblem = {
     cheapest,
     keyOf: entries.key,
     keyCount: entries.keyCount,
     maxDepth,
     tips: history.tips.filter((tip) => bar[tip] === Bar.none),
-    fixed,
-    mayBeBase: usable,
-    preferred,
+    fixed: bar.map((why) => (why === Bar.none ? 0 : 1)),
+    mayBeBase: (group) => mayBeBase(history, group),
+    preferred: (group) => history.referenced[group] === 1,
   }
   const chosen = shallowTips(problem)
-  const kept = keepPresent(problem, chosen.assignment, present, chosen.reserve)
-  return { bases: kept.base, rows: kept.cost, bound: { rows: bound, exact: cheapest.exact }, tree: cheapest.tree }
+  return keepPresent(problem, chosen.assignment, present, chosen.reserve)
+}
+
+function mayBeBase({ bar }: RoomHistory, group: number): boolean {
+  return bar[group] === Bar.none || bar[group] === Bar.outOfRange
 }
 
 /** Groups that may be near: the one before, and the ones that first had the newest events of the group. */
-function hints(history: RoomHistory, present: Assignment, group: number): number[] {
+function hints(history: RoomHistory, group: number): number[] {
   const { deltas, entries } = history
   const near = group > 0 ? [group - 1] : []
-  if (present.base[group]! >= 0) near.push(present.base[group]!)
   let newest = -1
   for (let r = deltas.start[group]!; r < deltas.start[group + 1]!; r++) {
     const holder = entries.holder[deltas.rows[r]!]!
@@ -98,9 +96,9 @@ function shallowTips(problem: DepthProblem): { assignment: Assignment; reserve: 
   if (problem.tips.length === 0) return { assignment: free.assignment, reserve: 0 }
   const most = Math.floor(free.assignment.rows * (1 + tipAllowance))
   const half = Math.ceil(problem.maxDepth / 2)
-  const shallow = limitDepth(problem, half)
+  const shallow = limitDepth(problem, half, free.shapes.slice(0, 6))
   if (shallow.assignment.rows <= most) return { assignment: shallow.assignment, reserve: half }
-  const shapes = [...free.shapes, ...shallow.shapes]
+  const shapes = shallow.shapes.slice(0, 3)
   for (const share of [0.375, 0.25, 0.125]) {
     const reserve = Math.ceil(share * problem.maxDepth)
     const { assignment } = limitDepth(problem, reserve, shapes)

@@ -60,7 +60,7 @@ export function cheapestBases(states: States, keyOf: Uint32Array, keyCount: numb
   let exact = true
   for (let i = 0; i < count; i++) {
     const seed = states.seed(i)
-    if (seed >= 0) tree.moveTo(seed + 1)
+    const moved = seed >= 0 ? tree.moveTo(seed + 1) : 0
     tree.startChanges()
     states.describe(i, tree)
     let rows = 0
@@ -79,7 +79,7 @@ export function cheapestBases(states: States, keyOf: Uint32Array, keyCount: numb
       tree.hang(twin + 1)
     } else {
       search.start(tree.at, rows, removed)
-      for (const hint of states.hints(i)) search.reach(hint + 1, leastSteps)
+      for (const hint of states.hints(i)) search.reach(hint + 1, Math.max(leastSteps, moved))
       search.walk(stepsEach)
       let best = emptyState
       let least = tree.size

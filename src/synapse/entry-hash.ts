@@ -1,8 +1,9 @@
 // A keyed 128-bit hash of state rows, straight from the bytes of COPY's text format.
 //
 // Two instances of HalfSipHash-1-3 with 64-bit output (Aumasson and Bernstein, "SipHash: a fast short-input PRF", and its
-// 32-bit variant as Linux uses it), keyed apart by 256 random bits a run, so that nobody can prepare colliding state keys.
-// A row is hashed in two parts, the key (type, state_key) and then the event, each padded with its length.
+// 32-bit variant as Linux uses it), keyed apart by 128 random bits a run, so that nobody can prepare colliding state keys.
+// A row is hashed in two parts, the key (type, state_key) and then the event, each padded with its length. The border between them
+// is marked in the state, as no text could: lengths count modulo 256, and a long event could pose as the end of a key.
 
 /** Words of key an `EntryHash` wants. */
 export const hashKeyWords = 4
@@ -33,6 +34,8 @@ export class EntryHash {
       s[half * 4 + 3] = 0x74656462 ^ k1
     }
     absorb(s, s, bytes, from, to)
+    s[2]! ^= 0xff
+    s[6]! ^= 0xff
   }
 
   /** Leaves the hash of the key alone in `out`. */

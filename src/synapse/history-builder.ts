@@ -20,6 +20,8 @@ export class HistoryBuilder {
   readonly #findings: Finding[] = []
   // Rows in the order they come, as (position, entry) pairs: 8 bytes a row.
   readonly #chunks: Uint32Array[] = []
+  // Bases of groups with several, and bases that are not older than their group.
+  readonly #entangled: number[] = []
   #rows = 0
   #strayRows = 0
   readonly #lines = eachLine((bytes, from, end) => this.#addRow(bytes, from, end))
@@ -65,7 +67,11 @@ export class HistoryBuilder {
     if (group < 0) return
     const target = this.position(base)
     this.#edges[group]!++
-    if (this.#edges[group]! > 1) this.#damage(group, 'several-bases', `state group ${id} has several edges`)
+    if (this.#edges[group]! > 1) {
+      this.#damage(group, 'several-bases', `state group ${id} has several edges`)
+      this.#entangled.push(this.#base[group]!, target)
+    }
+    if (base >= id) this.#entangled.push(target)
     if (base >= id) this.#damage(group, 'base-not-older', `state group ${id} stands on ${base}, which is not older`)
     else if (target >= 0) this.#base[group] = target
     else if (elsewhere(base))
@@ -134,6 +140,7 @@ export class HistoryBuilder {
       const base = this.#base[i]!
       if (base >= 0 && this.#bar[base] === Bar.damaged) this.#bar[i] = Bar.damaged
     }
+    this.#keepEntangled()
     return {
       room: this.#room,
       ids: this.#ids,
@@ -145,6 +152,20 @@ export class HistoryBuilder {
       tips: (options.tips ?? []).map((id) => this.position(id)).filter((position) => position >= 0),
       findings: this.#findings,
       bytesPerRow: options.bytesPerRow,
+    }
+  }
+
+  /**
+   * A reader takes the highest group's row for a key, whichever way it came there: what it sees of a group with several bases, or a
+   * younger one, depends on how those are stored. So they stay as they are, and all below them.
+   */
+  #keepEntangled(): void {
+    const seen = new Uint8Array(this.#ids.length)
+    for (const base of this.#entangled) {
+      for (let i = base; i >= 0 && seen[i] === 0; i = this.#base[i]!) {
+        seen[i] = 1
+        if (this.#bar[i] === Bar.none) this.#bar[i] = Bar.outOfRange
+      }
     }
   }
 

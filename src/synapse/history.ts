@@ -34,7 +34,7 @@ export const Bar = {
   damaged: 1,
   /** Synapse is about to delete it: neither changed nor used as a base. */
   pending: 2,
-  /** Outside the range that was asked for: not changed, but a good base. */
+  /** Outside the range that was asked for, or read by a group with several bases: not changed, but a good base. */
   outOfRange: 3,
 } as const
 export type Bar = (typeof Bar)[keyof typeof Bar]

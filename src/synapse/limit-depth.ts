@@ -59,7 +59,7 @@ const worthwhile = 3
 /**
  * Tries lists of heights, with every tip `reserve` above the limit.
  * @param candidates shares of the depth at which each level ends
- * @returns the best assignment, and the lists that came nearest to it, best first
+ * @returns the best assignment, and the lists, best first
  */
 export function limitDepth(
   problem: DepthProblem,
@@ -80,7 +80,7 @@ export function limitDepth(
     assignments.push(relax(problem, fitted, reserve))
   }
   assignments.sort((a, b) => a.rows - b.rows)
-  return { assignment: assignments[0]!, shapes: best.map(({ shape }) => shape) }
+  return { assignment: assignments[0]!, shapes: plain.map(({ shape }) => shape) }
 }
 
 /** Depth of the root of each member's first-level piece: how deep a piece stands. */

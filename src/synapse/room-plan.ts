@@ -1,8 +1,8 @@
 // The plan for one room: which groups get another base, with which rows, what that saves, and the proof that no state changes.
 // Pure: columns in, columns out.
 import type { LanePlan, Measure } from '../core/report.ts'
-import { bestBases } from './best-plan.ts'
-import type { BestPlan } from './best-plan.ts'
+import { bestBases, cheapestForest } from './best-plan.ts'
+import type { CheapestBases } from './cheapest-bases.ts'
 import { fingerprints, mismatches } from './fingerprints.ts'
 import type { Moves } from './fingerprints.ts'
 import { Bar } from './history.ts'
@@ -40,36 +40,41 @@ export function planRoom(history: RoomHistory, options: PlanOptions = {}): RoomP
   const { maxDepth = 100, plan = 'best', minSavedRows = 1, shorten = false } = options
   const today = storedAssignment(history)
   const deepest = maximum(depths(today.base))
+  const states = fingerprints(history)
   const notes: string[] = []
   let bound: { rows: number; exact: boolean }
   let bases: Bases = today.base
   let rows: Uint32Array = today.cost
   let tree: StateTree
   if (plan === 'best') {
-    const search = (limit: number): BestPlan => bestBases(history, today, limit)
+    let forest = cheapestForest(history, states)
+    const { tree: allStates } = forest
+    tree = allStates
+    bound = { rows: total(forest.cost), exact: forest.exact }
     let limit = maxDepth
-    let found = search(limit)
-    tree = found.tree
-    bound = found.bound
+    let found = bestBases(history, forest, today, limit)
     let least = today
-    if (deepest > maxDepth && total(found.rows) >= today.rows) {
-      const price = total(found.rows) - today.rows
-      if (shorten) least = { base: found.bases, cost: found.rows, rows: total(found.rows) }
+    if (deepest > maxDepth && found.rows >= today.rows) {
+      const price = found.rows - today.rows
+      if (shorten) least = found
       else {
         if (price > 0)
           notes.push(
             `chains are up to ${deepest} deep; bringing them to ${maxDepth} would cost ${price} more rows (--shorten)`,
           )
         limit = deepest
-        if (bound.rows < today.rows) found = search(limit)
+        if (bound.rows < today.rows) found = bestBases(history, forest, today, limit)
       }
     }
     // A plan is planned upon again until that finds nothing: then a second run finds nothing either.
-    for (let round = 1; total(found.rows) < least.rows; round++) {
-      least = { base: found.bases, cost: found.rows, rows: total(found.rows) }
+    for (let round = 1; found.rows < least.rows; round++) {
+      least = found
       if (round === rounds) break
       const after = applied(history, movesTo(history, least.base, least.cost, tree))
-      found = bestBases(after, storedAssignment(after), limit)
+      const next = cheapestForest(after, states)
+      if (sameForest(forest, next)) break
+      found = bestBases(after, next, storedAssignment(after), limit)
+      forest = next
     }
     bases = least.base
     rows = least.cost
@@ -89,8 +94,12 @@ export function planRoom(history: RoomHistory, options: PlanOptions = {}): RoomP
     if (saved < 0) notes.push(`this plan would make the room ${-saved} rows larger: declined`)
   }
   const moves = movesTo(history, bases, rows, tree)
-  const states = fingerprints(history)
   return { history, states, moves, summary: summarize(history, moves, states, bound, notes) }
+}
+
+/** Whether two searches came to the same bases: then so does all that follows from them. */
+function sameForest(one: CheapestBases, other: CheapestBases): boolean {
+  return one.base.every((base, group) => base === other.base[group])
 }
 
 /** How the room is stored today. A damaged group counts as it is, on nothing. */
