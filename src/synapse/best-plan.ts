@@ -22,7 +22,7 @@ const tipAllowance = 0.015
 export function cheapestForest(history: RoomHistory, states: Uint32Array): CheapestBases {
   const { entries, bar, deltas, base: present } = history
   const twin = twins(states, (group) => mayBeBase(history, group))
-  return cheapestBases(
+  const forest = cheapestBases(
     {
       count: history.ids.length,
       seed: (group) => present[group]!,
@@ -42,6 +42,10 @@ export function cheapestForest(history: RoomHistory, states: Uint32Array): Cheap
     entries.keyCount,
     searchBudget,
   )
+  // What must not be changed costs what it costs, needless rows and all.
+  for (let group = 0; group < bar.length; group++)
+    if (bar[group] !== Bar.none) forest.cost[group] = deltas.start[group + 1]! - deltas.start[group]!
+  return forest
 }
 
 /**

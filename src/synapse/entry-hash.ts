@@ -86,6 +86,18 @@ function rounds(s: Int32Array, at: number, count: number): void {
   s[at + 3] = v3
 }
 
+let lastBytes: Uint8Array = new Uint8Array(0)
+let lastView = new DataView(lastBytes.buffer)
+
+/** A view for reading whole words; rows come many to a buffer, so the last one is kept. */
+function viewOf(bytes: Uint8Array): DataView {
+  if (bytes !== lastBytes) {
+    lastBytes = bytes
+    lastView = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  }
+  return lastView
+}
+
 /** Reads `source`, absorbs bytes[from, to) and their length into both instances, and writes the state to `target`. */
 function absorb(source: Int32Array, target: Int32Array, bytes: Uint8Array, from: number, to: number): void {
   // Both instances are unrolled side by side into locals: this loop sees every byte of a room.
@@ -98,11 +110,12 @@ function absorb(source: Int32Array, target: Int32Array, bytes: Uint8Array, from:
   let b2 = source[6]!
   let b3 = source[7]!
   const words = (to - from) >> 2
+  const view = viewOf(bytes)
   let at = from
   for (let n = 0; n <= words; n++) {
     let m: number
     if (n < words) {
-      m = bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24)
+      m = view.getInt32(at, true)
       at += 4
     } else {
       m = (to - from) << 24

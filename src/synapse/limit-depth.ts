@@ -24,7 +24,7 @@ export interface DepthProblem {
   readonly maxDepth: number
   /** Members that must stay shallow: at most `maxDepth - reserve` deep. */
   readonly tips: readonly number[]
-  /** 1 for members that keep the base they have. */
+  /** 1 for members that keep the base they have, and their rows. */
   readonly fixed: Uint8Array
   mayBeBase(member: number): boolean
   preferred(member: number): boolean
@@ -41,15 +41,12 @@ const farthestRelaxed = 400
 const shapes: readonly (readonly number[])[] = [
   [1],
   [0.95, 1],
-  [0.9, 1],
   [0.8, 1],
-  [0.7, 1],
   [0.6, 1],
   [0.5, 1],
   [0.4, 1],
   [0.6, 0.9, 1],
   [0.5, 0.75, 1],
-  [0.3, 0.8, 1],
   [0.25, 0.5, 0.75, 1],
 ]
 
@@ -113,8 +110,9 @@ function solve(
   const firstRoot = new Int32Array(count)
   let height = new Int32Array(count)
   if (reserve > 0) for (const tip of problem.tips) height[tip] = reserve
+  const held = heldDepth(problem)
   let level = cheapest
-  let members = Int32Array.from({ length: count }, (_, i) => i)
+  let members = new Int32Array(count).map((_, i) => i)
   for (let n = 0; ; n++) {
     const here = members
     const limitAt =
@@ -122,7 +120,7 @@ function solve(
     const isRoot = cut(
       level.base,
       height,
-      (i) => limitAt(here[i]!),
+      (i) => limitAt(here[i]!) - held[here[i]!]!,
       (i) => problem.fixed[here[i]!] === 1,
     )
     const roots: number[] = []
@@ -136,7 +134,7 @@ function solve(
       if (n === 0) firstRoot[member] = isRoot[i] === 1 ? member : firstRoot[base[member]!]!
     }
     if (n === limits.length - 1) {
-      for (const i of roots) cost[here[i]!] = level.size[i]!
+      for (const i of roots) cost[here[i]!] = problem.fixed[here[i]!] === 1 ? cheapest.cost[here[i]!]! : level.size[i]!
       break
     }
     // The roots become the next room; each is described from the root of the piece it was cut from.
@@ -169,6 +167,14 @@ function solve(
     members = Int32Array.from(roots, (i) => here[i]!)
   }
   return { base, cost, rows: sum(cost), firstRoot }
+}
+
+/** How far below the next group that may be cut off, or the snapshot, each member is held by bases that must not change. */
+function heldDepth({ cheapest, fixed }: DepthProblem): Int32Array {
+  const held = new Int32Array(fixed.length)
+  for (let i = 0; i < held.length; i++)
+    if (fixed[i] === 1 && cheapest.base[i]! >= 0) held[i] = held[cheapest.base[i]!]! + 1
+  return held
 }
 
 /**
