@@ -1,4 +1,5 @@
-// Two projects: `unit` needs nothing, `postgres` (test files named *.pg.test.ts) shares one real server for the whole run.
+// Three projects: `unit` needs nothing, `postgres` (test files named *.pg.test.ts) shares one real server for the whole run, `synapse`
+// (test/e2e) also wants Python and PyPI and takes minutes: it is a command of its own.
 import { defineConfig } from 'vitest/config'
 
 export default defineConfig({
@@ -23,6 +24,15 @@ export default defineConfig({
           pool: 'forks',
           maxWorkers: 2,
           sequence: { groupOrder: 2 },
+        },
+      },
+      {
+        test: {
+          name: 'synapse',
+          include: ['test/e2e/**/*.e2e.test.ts'],
+          globalSetup: ['test/e2e/synapse-setup.ts', 'test/support/postgres-setup.ts'],
+          pool: 'forks',
+          sequence: { groupOrder: 3 },
         },
       },
     ],

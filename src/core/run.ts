@@ -51,6 +51,8 @@ class Run<Facts, Item extends Unit> {
   #checked = 0
   #mismatches = 0
   #stopped: 'limit' | 'interrupted' | undefined
+  /** One lane met what ends the whole run: the others start no further unit. */
+  #hopeless = false
   #rowsToDo = 0
   #rowsDone = 0
 
@@ -86,7 +88,7 @@ class Run<Facts, Item extends Unit> {
   #mustStop(): boolean {
     if (this.#signal.aborted) this.#stopped = 'interrupted'
     else if (this.#budget.spent) this.#stopped ??= 'limit'
-    return this.#stopped !== undefined
+    return this.#stopped !== undefined || this.#hopeless
   }
 
   async #lane(scope: Scope): Promise<void> {
@@ -106,8 +108,10 @@ class Run<Facts, Item extends Unit> {
       this.#lanes.push(after === undefined ? plan : { ...plan, after })
     } catch (error) {
       if (isInterruption(error)) this.#stopped = 'interrupted'
-      else if (error instanceof TampError && fatal.has(error.code)) throw error
-      else this.#skip(lane, error instanceof Error ? error.message : String(error))
+      else if (error instanceof TampError && fatal.has(error.code)) {
+        this.#hopeless = true
+        throw error
+      } else this.#skip(lane, error instanceof Error ? error.message : String(error))
     } finally {
       this.#rowsDone += rowsEstimate
       this.#tellStatus(null)

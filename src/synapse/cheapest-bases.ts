@@ -80,7 +80,7 @@ export function cheapestBases(states: States, keyOf: Uint32Array, keyCount: numb
     } else {
       search.start(tree.at, rows, removed)
       for (const hint of states.hints(i)) search.reach(hint + 1, Math.max(leastSteps, moved))
-      search.walk(stepsEach)
+      search.walk(stepsEach, (member) => states.mayBeBase(member, i))
       let best = emptyState
       let least = tree.size
       let nearest: number = emptyState
@@ -197,7 +197,7 @@ class Search {
   }
 
   /** Expands the nearest nodes until `steps` differences have been looked at, or everything has. */
-  walk(steps: number): void {
+  walk(steps: number, mayBeBase: (member: number) => boolean): void {
     const tree = this.#tree
     const out = this.#out
     let left = steps
@@ -211,7 +211,8 @@ class Search {
     }
     while (left > 0 && this.#heap.length > 0) {
       const node = this.#pop()
-      if (this.rows[node]! <= 1 && this.removed[node] === 0) left = Math.min(left, stepsForTies)
+      if (this.rows[node]! <= 1 && this.removed[node] === 0 && (node === emptyState || mayBeBase(node - 1)))
+        left = Math.min(left, stepsForTies)
       if (tree.parent[node]! >= 0) go(node, node, tree.parent[node]!)
       tree.eachChild(node, steps > leastSteps ? tree.count : childrenLookedAt, (child) => go(node, child, child))
     }

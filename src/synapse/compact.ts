@@ -6,6 +6,7 @@ import type { Measure, Report } from '../core/report.ts'
 import { run } from '../core/run.ts'
 import type { RunOptions } from '../core/run.ts'
 import type { Left, Outcome } from '../core/unit.ts'
+import { sqlState } from '../database/failures.ts'
 import { describeFailure, isConnectionLost, isRetryable } from '../database/postgres.ts'
 import type { Connection } from '../database/postgres.ts'
 import type { SynapseDatabase } from './database.ts'
@@ -19,7 +20,9 @@ import { moveUnits } from './move-unit.ts'
 import type { MoveUnit } from './move-unit.ts'
 import { ProofBudget } from './proof-budget.ts'
 import { readRoom } from './read-room.ts'
-import type { GroupRange } from './read-room.ts'
+import type { GroupRange, ReadRoomOptions } from './read-room.ts'
+import { ReadSnapshot } from './read-snapshot.ts'
+import { requireRooms } from './require-rooms.ts'
 import { measure, planRoom } from './room-plan.ts'
 import type { PlanOptions, RoomPlan } from './room-plan.ts'
 import { RowReader } from './row-reader.ts'
@@ -56,6 +59,8 @@ interface RoomFacts {
 const tries = 6
 /** How long a lost server is waited for. */
 const patienceSeconds = 60
+/** How long a unit tries to get its turn among others. */
+const busySeconds = 20
 
 class StateGroupCompactor implements Compactor<RoomFacts, MoveUnit>, AsyncDisposable {
   readonly command = 'synapse compact'
@@ -83,8 +88,13 @@ class StateGroupCompactor implements Compactor<RoomFacts, MoveUnit>, AsyncDispos
 
   async *survey(signal: AbortSignal): AsyncIterable<Scope> {
     const { rooms } = this.#options
-    if (rooms !== undefined) for (const lane of new Set(rooms)) yield { lane, rowsEstimate: 1 }
-    else
+    if (rooms !== undefined) {
+      await this.#outlasting(async () => {
+        await using state = await ReadSnapshot.open(() => this.#database.connectState(), signal)
+        await requireRooms(rooms, state)
+      })
+      for (const lane of new Set(rooms)) yield { lane, rowsEstimate: 1 }
+    } else
       for await (const { room, rows } of inspectRooms(this.#database, { signal }))
         yield { lane: room, rowsEstimate: Math.max(1, rows) }
   }
@@ -92,9 +102,20 @@ class StateGroupCompactor implements Compactor<RoomFacts, MoveUnit>, AsyncDispos
   async read(room: string, signal: AbortSignal): Promise<RoomFacts> {
     const hashKey = crypto.getRandomValues(new Uint32Array(hashKeyWords))
     const { range } = this.#options
-    const history = await readRoom(this.#database, room, { ...this.#known, signal, range, hashKey })
+    const history = await this.#readIfThere(room, { ...this.#known, signal, range, hashKey })
+    if (history === undefined) throw new TampError('failed', 'it has been deleted since the run began')
     this.#known = { bytesPerRow: history.bytesPerRow }
     return { history, hashKey }
+  }
+
+  /** Undefined where the room has no groups: the survey has seen some, so Synapse has deleted it meanwhile. */
+  async #readIfThere(room: string, options: ReadRoomOptions): Promise<RoomHistory | undefined> {
+    try {
+      return await this.#outlasting(() => readRoom(this.#database, room, options))
+    } catch (error) {
+      if (error instanceof TampError && error.code === 'no-such-room') return undefined
+      throw error
+    }
   }
 
   plan({ history }: RoomFacts): Planned<MoveUnit> {
@@ -104,12 +125,14 @@ class StateGroupCompactor implements Compactor<RoomFacts, MoveUnit>, AsyncDispos
 
   async blocked(room: string): Promise<string | null> {
     if (!this.#database.schema.roomLocks) return null
-    await using main = await this.#database.connectMain()
-    const locks = await main.query(
-      `SELECT FROM worker_read_write_locks
-        WHERE lock_key = $1 AND write_lock AND last_renewed_ts > extract(epoch FROM now()) * 1000 - 120000`,
-      [room],
-    )
+    const locks = await this.#outlasting(async () => {
+      await using main = await this.#database.connectMain()
+      return await main.query(
+        `SELECT FROM worker_read_write_locks
+          WHERE lock_key = $1 AND write_lock AND last_renewed_ts > extract(epoch FROM now()) * 1000 - 120000`,
+        [room],
+      )
+    })
     return locks.length === 0 ? null : 'Synapse is purging or deleting the room just now'
   }
 
@@ -120,14 +143,16 @@ class StateGroupCompactor implements Compactor<RoomFacts, MoveUnit>, AsyncDispos
       return { status: 'done', left, checked }
     } catch (error) {
       if (error instanceof TampError && (error.code === 'connection-failed' || error.code === 'locked')) throw error
-      const proof = error instanceof TampError && error.code === 'proof-failed'
-      const { message } = error instanceof TampError ? error : describeFailure(error)
-      return { status: 'failed', reason: `${message} (nothing of ${nameOf(unit)} was changed)`, proof }
+      const { message, code } = describeFailure(error)
+      return { status: 'failed', reason: message, proof: code === 'proof-failed' }
     }
   }
 
-  /** Runs a unit's transaction until it is committed; splits it where it keeps losing against others. */
-  async #move(unit: MoveUnit): Promise<MoveResult> {
+  /**
+   * Runs a unit's transaction until it is committed; splits it where it keeps losing against others.
+   * @param deadline when to give way for good (`performance.now()`): others may hold their locks for as long as they like
+   */
+  async #move(unit: MoveUnit, deadline: number = performance.now() + busySeconds * 1000): Promise<MoveResult> {
     const reader = this.#reader(unit.plan)
     for (let attempt = 1; ; attempt++) {
       const connection = await this.#connection()
@@ -143,29 +168,28 @@ class StateGroupCompactor implements Compactor<RoomFacts, MoveUnit>, AsyncDispos
       } catch (error) {
         if (isConnectionLost(error)) {
           await connection[Symbol.asyncDispose]()
-          await this.#lock?.renew()
+          await this.#lock?.renew(() => this.#connect())
           if (committing && (await this.#isCommitted(result!.transaction!))) return result!
           if (attempt >= tries) throw error
           continue
         }
         await this.#rollBack(connection)
-        if (!isRetryable(error)) throw error
-        if (attempt < tries) await sleep(attempt * 100 * (0.5 + Math.random()))
-        else if (unit.items === 1)
-          return {
-            left: [{ subject: nameOf(unit), reason: `others kept it busy: ${describeFailure(error).message}` }],
-            checked: 0,
-            transaction: null,
-          }
-        else return await this.#moveHalves(unit)
+        if (!isRetryable(error)) throw unitFailure(error, unit)
+        const late = performance.now() > deadline || this.#options.signal?.aborted === true
+        if (!late && attempt < tries) await sleep(attempt * 100 * (0.5 + Math.random()))
+        else if (!late && unit.items > 1) return await this.#moveHalves(unit, deadline)
+        else {
+          const reason = `others kept it busy: ${describeFailure(error).message}`
+          return { left: groupsOf(unit).map((subject) => ({ subject, reason })), checked: 0, transaction: null }
+        }
       }
     }
   }
 
-  async #moveHalves(unit: MoveUnit): Promise<MoveResult> {
+  async #moveHalves(unit: MoveUnit, deadline: number): Promise<MoveResult> {
     const middle = (unit.from + unit.to) >> 1
-    const first = await this.#move({ ...unit, to: middle, items: middle - unit.from })
-    const second = await this.#move({ ...unit, from: middle, items: unit.to - middle })
+    const first = await this.#move({ ...unit, to: middle, items: middle - unit.from }, deadline)
+    const second = await this.#move({ ...unit, from: middle, items: unit.to - middle }, deadline)
     return {
       left: [...first.left, ...second.left],
       checked: first.checked + second.checked,
@@ -182,17 +206,32 @@ class StateGroupCompactor implements Compactor<RoomFacts, MoveUnit>, AsyncDispos
     }
   }
 
-  /** An idle connection, or a new one; a server that is away is waited for. */
   async #connection(): Promise<Connection> {
-    const idle = this.#idle.pop()
-    if (idle !== undefined) return idle
+    return this.#idle.pop() ?? (await this.#connect())
+  }
+
+  /** A new connection; a server that is away is waited for, but not by somebody who has been told to stop. */
+  async #connect(): Promise<Connection> {
+    const { signal } = this.#options
     const deadline = performance.now() + patienceSeconds * 1000
     for (let pause = 100; ; pause = Math.min(2000, pause * 2)) {
       try {
         return await this.#database.connectState()
       } catch (error) {
-        if (performance.now() > deadline) throw error
-        await sleep(pause)
+        if (!isConnectionLost(error) || performance.now() > deadline || signal?.aborted) throw error
+        await sleep(pause, undefined, signal === undefined ? {} : { signal }).catch(() => {})
+      }
+    }
+  }
+
+  /** Does something that writes nothing; if its connection is lost, waits for the server and does it again. */
+  async #outlasting<Result>(work: () => Promise<Result>): Promise<Result> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await work()
+      } catch (error) {
+        if (!isConnectionLost(error) || attempt >= tries) throw error
+        await using _ = await this.#connect()
       }
     }
   }
@@ -208,32 +247,35 @@ class StateGroupCompactor implements Compactor<RoomFacts, MoveUnit>, AsyncDispos
         await sleep(100)
       } catch (error) {
         await connection[Symbol.asyncDispose]()
+        // A server that crashed before it had written anything of a transaction to its log does not know that it ever began.
+        if (sqlState(error) === '22023') return false
         if (!isConnectionLost(error)) throw error
       }
     }
   }
 
   async script(unit: MoveUnit): Promise<{ text: string; left: readonly Left[] }> {
-    const connection = await this.#connection()
-    try {
-      const { pendingDeletion } = this.#database.schema
-      return await scriptUnit(
-        connection,
-        pendingDeletion,
-        unit,
-        this.#reader(unit.plan),
-        this.#options.proof === 'full',
-      )
-    } finally {
-      this.#idle.push(connection)
-    }
+    const { pendingDeletion } = this.#database.schema
+    return await this.#outlasting(async () => {
+      const connection = await this.#connection()
+      try {
+        const full = this.#options.proof === 'full'
+        const script = await scriptUnit(connection, pendingDeletion, unit, this.#reader(unit.plan), full)
+        this.#idle.push(connection)
+        return script
+      } catch (error) {
+        await connection[Symbol.asyncDispose]()
+        throw error
+      }
+    })
   }
 
   async verify(
     { history, hashKey }: RoomFacts,
     signal: AbortSignal,
   ): Promise<{ after: Measure; checked: number; mismatches: number }> {
-    const now = await readRoom(this.#database, history.room, { ...this.#known, signal, hashKey })
+    const now = await this.#readIfThere(history.room, { ...this.#known, signal, hashKey })
+    if (now === undefined) return { after: nothing, checked: 0, mismatches: 0 }
     const then = fingerprints(history)
     const fresh = fingerprints(now)
     let checked = 0
@@ -267,6 +309,23 @@ class StateGroupCompactor implements Compactor<RoomFacts, MoveUnit>, AsyncDispos
     for (const connection of this.#idle) await connection[Symbol.asyncDispose]()
     await this.#lock?.[Symbol.asyncDispose]()
   }
+}
+
+/** What a room is that Synapse has deleted. */
+const nothing: Measure = { groups: 0, rows: 0, bytesEstimate: 0, maxDepth: 0, meanDepth: 0 }
+
+/** What went wrong with a unit, saying what was not changed by it. */
+function unitFailure(error: unknown, unit: MoveUnit): TampError {
+  const { code, message, hint } = describeFailure(error)
+  return new TampError(code, `${message} (nothing of ${nameOf(unit)} was changed)`, {
+    cause: error,
+    ...(hint === undefined ? {} : { hint }),
+  })
+}
+
+function groupsOf({ plan, from, to }: MoveUnit): string[] {
+  const { history, moves } = plan
+  return Array.from(moves.position.subarray(from, to), (position) => `state group ${history.ids[position]!}`)
 }
 
 function nameOf(unit: MoveUnit): string {

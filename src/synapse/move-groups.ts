@@ -3,15 +3,17 @@
 // What it rests on: the full state of an existing group never changes, however it is stored. So a group may be moved to another base
 // as long as that base still exists when the move commits. Synapse deletes and rewrites groups at REPEATABLE READ with snapshots that
 // may be older than our commit; row locks alone do not stop those. The no-op UPDATE of every base does: a purge with an older snapshot
-// fails on it with 40001 and starts again, and a newer one sees our edge.
+// fails on it with 40001 and starts again, and a newer one sees our edge. Of every group that is moved, too, one row is written that
+// any other writer of that group must write: its edge, or where it has none its row in state_groups.
 import { TampError } from '../core/errors.ts'
 import type { Left } from '../core/unit.ts'
 import type { Connection } from '../database/postgres.ts'
 import { addEntry, sameFingerprint } from './fingerprints.ts'
 import type { MoveUnit } from './move-unit.ts'
 import type { ProofBudget } from './proof-budget.ts'
-import { tid } from './row-reader.ts'
-import type { RowReader, StoredRows } from './row-reader.ts'
+import { placesLiteral } from './row-reader.ts'
+import type { RowReader } from './row-reader.ts'
+import { PlaceList, StoredGroup } from './stored-group.ts'
 
 /** Lock waits end long before Synapse's deadlock timeout (1 s), so that we are the one to give way. */
 export const transactionSettings = `SET LOCAL lock_timeout = '300ms';
@@ -34,9 +36,10 @@ export interface Rewrite {
   readonly group: number
   readonly oldBase: number | null
   readonly newBase: number | null
-  readonly stored: StoredRows
+  /** Entries of the rows that stay. */
+  readonly kept: readonly number[]
   /** Places of the rows to delete. */
-  readonly gone: readonly number[]
+  readonly gone: PlaceList
   /** Entries to insert. */
   readonly added: readonly number[]
 }
@@ -104,13 +107,12 @@ export async function moveGroups(
     checked.push(move)
   }
 
-  // Fence: any purge with an older snapshot fails on these rows.
-  const bases = [...new Set(rewrites.flatMap(({ newBase }) => (newBase === null ? [] : [newBase])))]
-  if (bases.length > 0)
+  const fenced = groupsToFence(rewrites)
+  if (fenced.length > 0)
     assertCount(
-      await connection.execute('UPDATE state_groups SET event_id = event_id WHERE id = ANY ($1::bigint[])', [bases]),
-      bases.length,
-      'bases fenced',
+      await connection.execute('UPDATE state_groups SET event_id = event_id WHERE id = ANY ($1::bigint[])', [fenced]),
+      fenced.length,
+      'groups fenced',
     )
   await rewriteEdges(connection, rewrites)
   await rewriteRows(connection, history.room, rewrites, reader)
@@ -122,6 +124,20 @@ export async function moveGroups(
     proof.spent(performance.now() - before)
   }
   return { left, checked: checked.length, transaction }
+}
+
+/**
+ * The fence: whoever has an older snapshot and wants to delete or move one of these groups fails on its row. The new bases, because
+ * somebody may be deleting them; and the groups that have no edge yet, because nothing else of them need be written that a deletion,
+ * or another rewriter giving it a base too, would collide with. All others have an edge, and that is written.
+ */
+export function groupsToFence(rewrites: readonly Rewrite[]): number[] {
+  const fenced = new Set<number>()
+  for (const { group, oldBase, newBase } of rewrites) {
+    if (newBase !== null) fenced.add(newBase)
+    if (oldBase === null) fenced.add(group)
+  }
+  return [...fenced]
 }
 
 /** Reads the groups of some moves again, leaves out what is no longer as it was planned with, and finds the rows that differ. */
@@ -143,43 +159,37 @@ export async function prepareRewrites(
     edges.set(group, [...(edges.get(group) ?? []), base])
 
   // The texts to insert are with the lowest group that has them: no plan takes them away from there.
+  const stored = new Map<number, StoredGroup>()
   const holders = new Set<number>()
   for (const move of candidates) {
-    const stored = new Set(rowsOf(deltas, moves.position[move]!))
-    for (const entry of rowsOf(moves.deltas, move))
-      if (!stored.has(entry) && reader.text(entry) === undefined) holders.add(history.ids[entries.holder[entry]!]!)
+    const position = moves.position[move]!
+    const group = new StoredGroup(rowsOf(deltas, position), rowsOf(moves.deltas, move))
+    stored.set(history.ids[position]!, group)
+    for (const entry of group.added)
+      if (reader.text(entry) === undefined) holders.add(history.ids[entries.holder[entry]!]!)
   }
-  const found = await reader.read(connection, [...new Set([...groups, ...holders])])
+  await reader.read(connection, [...new Set([...groups, ...holders])], (group, entry, place) =>
+    stored.get(group)?.take(entry, place),
+  )
 
   const rewrites: Rewrite[] = []
   for (const move of candidates) {
     const position = moves.position[move]!
     const group = history.ids[position]!
-    const planned = new Set(rowsOf(deltas, position))
-    const stored = found.get(group) ?? { entries: [], places: [] }
     const base = history.base[position]! < 0 ? null : history.ids[history.base[position]!]!
     const edgesNow = edges.get(group) ?? []
     const sameEdge = base === null ? edgesNow.length === 0 : edgesNow.length === 1 && edgesNow[0] === base
-    const now = new Set(stored.entries)
-    if (!sameEdge || stored.entries.length !== planned.size || now.size !== planned.size || !now.isSubsetOf(planned)) {
+    const { unchanged, added, kept, gone } = stored.get(group)!
+    if (!sameEdge || !unchanged) {
       leave(group, 'it has been rewritten since it was read')
       continue
     }
-    const wanted = new Set(rowsOf(moves.deltas, move))
-    const added = [...wanted].filter((entry) => !planned.has(entry))
     if (!(await haveTexts(connection, reader, group, added))) {
       leave(group, 'rows it needs are no longer where they were')
       continue
     }
-    rewrites.push({
-      move,
-      group,
-      oldBase: base,
-      newBase: moves.base[move]! < 0 ? null : history.ids[moves.base[move]!]!,
-      stored,
-      gone: stored.places.filter((_, i) => !wanted.has(stored.entries[i]!)),
-      added,
-    })
+    const newBase = moves.base[move]! < 0 ? null : history.ids[moves.base[move]!]!
+    rewrites.push({ move, group, oldBase: base, newBase, kept, gone, added })
   }
   return rewrites
 }
@@ -201,7 +211,8 @@ async function haveTexts(
 }
 
 async function rewriteEdges(connection: Connection, rewrites: readonly Rewrite[]): Promise<void> {
-  const rebased = rewrites.filter(({ oldBase, newBase }) => oldBase !== null && newBase !== null && oldBase !== newBase)
+  // An edge that stays is written too: it is what two rewriters of a group collide on.
+  const rebased = rewrites.filter(({ oldBase, newBase }) => oldBase !== null && newBase !== null)
   const based = rewrites.filter(({ oldBase, newBase }) => oldBase === null && newBase !== null)
   const unbased = rewrites.filter(({ oldBase, newBase }) => oldBase !== null && newBase === null)
   const ids = (some: readonly Rewrite[]): number[] => some.map(({ group }) => group)
@@ -246,13 +257,13 @@ async function rewriteRows(
   rewrites: readonly Rewrite[],
   reader: RowReader,
 ): Promise<void> {
-  const gone = rewrites.flatMap((rewrite) => rewrite.gone)
-  if (gone.length > 0)
+  const gone = rewrites.reduce((sum, rewrite) => sum + rewrite.gone.length, 0)
+  if (gone > 0)
     assertCount(
       await connection.execute('DELETE FROM state_groups_state WHERE ctid = ANY ($1::tid[])', [
-        `{${gone.map((place) => `"${tid(place)}"`).join(',')}}`,
+        placesLiteral(allPlaces(rewrites)),
       ]),
-      gone.length,
+      gone,
       'rows deleted',
     )
   const groups: number[] = []
@@ -279,6 +290,10 @@ async function rewriteRows(
       groups.length,
       'rows inserted',
     )
+}
+
+function* allPlaces(rewrites: readonly Rewrite[]): Generator<number> {
+  for (const { gone } of rewrites) yield* gone
 }
 
 function assertCount(actual: number, expected: number, what: string): void {

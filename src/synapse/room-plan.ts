@@ -39,7 +39,7 @@ const rounds = 4
 export function planRoom(history: RoomHistory, options: PlanOptions = {}): RoomPlan {
   const { maxDepth = 100, plan = 'best', minSavedRows = 1, shorten = false } = options
   const today = storedAssignment(history)
-  const deepest = maximum(depths(today.base))
+  const deepest = deepestShortenable(history)
   const states = fingerprints(history)
   const notes: string[] = []
   let bound: { rows: number; exact: boolean }
@@ -54,9 +54,10 @@ export function planRoom(history: RoomHistory, options: PlanOptions = {}): RoomP
     let limit = maxDepth
     let found = bestBases(history, forest, today, limit)
     let least = today
-    if (deepest > maxDepth && found.rows >= today.rows) {
+    let better = found.rows < today.rows
+    if (!better && deepest > maxDepth) {
       const price = found.rows - today.rows
-      if (shorten) least = found
+      if (shorten) better = true
       else {
         if (price > 0)
           notes.push(
@@ -64,16 +65,18 @@ export function planRoom(history: RoomHistory, options: PlanOptions = {}): RoomP
           )
         limit = deepest
         if (bound.rows < today.rows) found = bestBases(history, forest, today, limit)
+        better = found.rows < today.rows
       }
     }
     // A plan is planned upon again until that finds nothing: then a second run finds nothing either.
-    for (let round = 1; found.rows < least.rows; round++) {
+    for (let round = 1; better; round++) {
       least = found
       if (round === rounds) break
       const after = applied(history, movesTo(history, least.base, least.cost, tree))
       const next = cheapestForest(after, states)
       if (sameForest(forest, next)) break
       found = bestBases(after, next, storedAssignment(after), limit)
+      better = found.rows < least.rows
       forest = next
     }
     bases = least.base
@@ -86,7 +89,7 @@ export function planRoom(history: RoomHistory, options: PlanOptions = {}): RoomP
     bound = leveled.bound
   }
   const saved = today.rows - total(rows)
-  const shortened = shorten && deepest > maxDepth
+  const shortened = plan === 'best' && shorten && deepest > maxDepth
   if (saved < Math.max(1, minSavedRows) && !shortened) {
     bases = today.base
     rows = today.cost
@@ -95,6 +98,22 @@ export function planRoom(history: RoomHistory, options: PlanOptions = {}): RoomP
   }
   const moves = movesTo(history, bases, rows, tree)
   return { history, states, moves, summary: summarize(history, moves, states, bound, notes) }
+}
+
+/**
+ * Depth of the deepest group that other bases could make shallower. Below a snapshot, groups that must not be changed are as deep as
+ * they are.
+ */
+function deepestShortenable({ base, bar }: RoomHistory): number {
+  const depth = depths(base)
+  const held = new Uint8Array(base.length)
+  let deepest = 0
+  for (let group = 0; group < base.length; group++) {
+    const on = base[group]!
+    if (on < 0 || (bar[group] !== Bar.none && held[on] === 1)) held[group] = 1
+    else deepest = Math.max(deepest, depth[group]!)
+  }
+  return deepest
 }
 
 /** Whether two searches came to the same bases: then so does all that follows from them. */

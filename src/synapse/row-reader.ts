@@ -11,17 +11,17 @@ export interface RowText {
   readonly eventId: string
 }
 
-/** Rows of one group, in the order they came. */
-export interface StoredRows {
-  /** Entry of each row; 0 for a row that the room did not have when it was planned. */
-  readonly entries: number[]
-  /** Place of each row in the table, as block * 65536 + offset: good for this transaction only. */
-  readonly places: number[]
-}
+/** Takes one row: its group's id, its entry (0 for one that the room did not have when it was planned), its place in the table. */
+export type TakeRow = (group: number, entry: number, place: Place) => void
 
-/** PostgreSQL's text form of a row's place. */
-export function tid(place: number): string {
-  return `(${Math.floor(place / 65536)},${place % 65536})`
+/** A row's place, `ctid`, as block * 65536 + offset: good for one transaction only. */
+export type Place = number
+
+/** Places as a literal of PostgreSQL's type tid[]. */
+export function placesLiteral(places: Iterable<Place>): string {
+  let text = ''
+  for (const place of places) text += `${text === '' ? '' : ','}"(${Math.floor(place / 65536)},${place % 65536})"`
+  return `{${text}}`
 }
 
 const texts = new TextDecoder()
@@ -54,12 +54,9 @@ export class RowReader {
     if (this.#texts.size > mostTexts) this.#texts.clear()
   }
 
-  /** Reads all rows of these groups (ids). Groups without rows are missing from the result. */
-  async read(connection: Connection, groups: readonly number[]): Promise<Map<number, StoredRows>> {
-    const found = new Map<number, StoredRows>()
-    if (groups.length === 0) return found
-    let lastId = -1
-    let rows: StoredRows = { entries: [], places: [] }
+  /** Reads all rows of these groups (ids), in no particular order. */
+  async read(connection: Connection, groups: readonly number[], take: TakeRow): Promise<void> {
+    if (groups.length === 0) return
     await copyOut(
       connection,
       `SELECT ctid, state_group, type, state_key, event_id
@@ -73,17 +70,9 @@ export class RowReader {
         for (at++; bytes[at] !== close; at++) offset = offset * 10 + bytes[at]! - zero
         let id = 0
         for (at += 2; bytes[at] !== tab; at++) id = id * 10 + bytes[at]! - zero
-        if (id !== lastId) {
-          lastId = id
-          const known = found.get(id)
-          rows = known ?? { entries: [], places: [] }
-          if (known === undefined) found.set(id, rows)
-        }
-        rows.entries.push(this.#recognise(bytes, at + 1, end))
-        rows.places.push(block * 65536 + offset)
+        take(id, this.#recognise(bytes, at + 1, end), block * 65536 + offset)
       }),
     )
-    return found
   }
 
   /**

@@ -1,49 +1,56 @@
 // One tamp at a time writes to a database: a session-level advisory lock. And a look, before anything, whether we may write at all.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { TampError } from '../core/errors.ts'
+import { isConnectionLost } from '../database/postgres.ts'
 import type { Connection } from '../database/postgres.ts'
 
 // 'tamp', and the number of the compactor.
 const lockKey = [0x74616d70, 1]
+/** How long a server that answers may take to notice that our former session is gone. */
 const renewSeconds = 20
 
 export class RunLock implements AsyncDisposable {
-  readonly #connect: () => Promise<Connection>
   #connection: Connection
   #renewing: Promise<void> | undefined
 
-  private constructor(connect: () => Promise<Connection>, connection: Connection) {
-    this.#connect = connect
+  private constructor(connection: Connection) {
     this.#connection = connection
   }
 
   /** @throws TampError `locked` */
   static async take(connect: () => Promise<Connection>): Promise<RunLock> {
     const connection = await connect()
-    if (await tryLock(connection)) return new RunLock(connect, connection)
+    if (await tryLock(connection)) return new RunLock(connection)
     await connection[Symbol.asyncDispose]()
     throw locked()
   }
 
-  /** Takes the lock again after a connection was lost, as the lock may have gone with it. */
-  renew(): Promise<void> {
-    this.#renewing ??= this.#renew().finally(() => (this.#renewing = undefined))
+  /**
+   * Takes the lock again after a connection was lost, as the lock may have gone with it.
+   * @param connect opens a connection, and waits for the server as long as that makes sense
+   * @throws TampError `locked` where another tamp was faster
+   */
+  renew(connect: () => Promise<Connection>): Promise<void> {
+    this.#renewing ??= this.#renew(connect).finally(() => (this.#renewing = undefined))
     return this.#renewing
   }
 
-  async #renew(): Promise<void> {
-    const deadline = performance.now() + renewSeconds * 1000
+  async #renew(connect: () => Promise<Connection>): Promise<void> {
     await this.#connection[Symbol.asyncDispose]()
+    let deadline: number | undefined
     for (;;) {
+      const connection = await connect()
+      deadline ??= performance.now() + renewSeconds * 1000
       try {
-        this.#connection = await this.#connect()
-        // The server may not have noticed yet that our former session is gone.
-        if (await tryLock(this.#connection)) return
-        await this.#connection[Symbol.asyncDispose]()
-        if (performance.now() > deadline) throw locked()
+        if (await tryLock(connection)) {
+          this.#connection = connection
+          return
+        }
       } catch (error) {
-        if (performance.now() > deadline) throw error
+        if (!isConnectionLost(error)) throw error
       }
+      await connection[Symbol.asyncDispose]()
+      if (performance.now() > deadline) throw locked()
       await sleep(200)
     }
   }

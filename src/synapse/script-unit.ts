@@ -84,12 +84,10 @@ function render(
   const added = rewrites.flatMap(({ group, added: entries }) =>
     entries.map((entry) => ({ group, ...reader.text(entry)! })),
   )
-  const kept = rewrites.flatMap(({ group, stored: rows, gone }) => {
-    const dropped = new Set(gone)
-    return rows.entries.filter((_, i) => !dropped.has(rows.places[i]!)).map((entry) => ({ group, entry }))
-  })
-  const keptTexts = kept.map(({ group, entry }) => ({ group, ...reader.text(entry)! }))
-  const wanted = [...keptTexts, ...added]
+  const kept = rewrites.flatMap(({ group, kept: entries }) =>
+    entries.map((entry) => ({ group, ...reader.text(entry)! })),
+  )
+  const wanted = [...kept, ...added]
   const array = (values: readonly number[]): string => `'{${values.join(',')}}'`
   const list = (values: readonly string[]): string =>
     values.length === 0 ? `'{}'` : `ARRAY[${values.map((value) => pg.escapeLiteral(value)).join(',')}]`

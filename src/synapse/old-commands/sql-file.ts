@@ -53,7 +53,7 @@ async function readTexts(
   const holders = new Set<number>()
   for (const entry of entries)
     if (reader.text(entry) === undefined) holders.add(history.ids[history.entries.holder[entry]!]!)
-  await reader.read(connection, [...holders])
+  await reader.read(connection, [...holders], () => {})
 }
 
 /** The statements that store one group anew. */

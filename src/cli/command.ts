@@ -1,0 +1,60 @@
+// What every command of tamp shares: its context, how it is declared, and the options that mean the same everywhere.
+import { buildCommand } from '@stricli/core'
+import type { Command, CommandContext, FlagParametersForType } from '@stricli/core'
+import { TampError } from '../core/errors.ts'
+import type { Terminal } from './terminal.ts'
+
+export interface TampContext extends CommandContext {
+  readonly terminal: Terminal
+}
+
+/** A command as tamp declares it. Its help page is made from this alone. */
+export interface CommandDeclaration<Flags> {
+  readonly brief: string
+  readonly description: string
+  readonly flags: FlagParametersForType<Flags, TampContext>
+  /** Carries the command out and gives its exit status. @throws TampError */
+  run(terminal: Terminal, flags: Flags): Promise<number>
+}
+
+export function tampCommand<Flags>({
+  brief,
+  description,
+  flags,
+  run,
+}: CommandDeclaration<Flags>): Command<TampContext> {
+  const build = buildCommand as (declaration: unknown) => Command<TampContext>
+  return build({
+    docs: { brief, fullDescription: description },
+    parameters: { flags },
+    async func(this: TampContext & { process: { exitCode?: number } }, given: Flags): Promise<void> {
+      this.process.exitCode = await run(this.terminal, given)
+    },
+  })
+}
+
+export interface OutputFlags {
+  readonly json: boolean
+  readonly quiet: boolean
+  readonly verbose: boolean
+}
+
+/** A switch that is off unless given. */
+export function toggle(brief: string): { kind: 'boolean'; default: false; withNegated: false; brief: string } {
+  return { kind: 'boolean', default: false, withNegated: false, brief }
+}
+
+export const outputFlags: FlagParametersForType<OutputFlags, TampContext> = {
+  json: toggle('Print one JSON object a line on standard output, and nothing else there; the last is the summary.'),
+  quiet: toggle('Print no progress and no tables: only the result and what was left out.'),
+  verbose: toggle('Print more: every room, every unit, every finding.'),
+}
+
+export function checkOutputFlags({ quiet, verbose }: OutputFlags): void {
+  if (quiet && verbose) contradict('--quiet', '--verbose')
+}
+
+/** @throws TampError `usage` */
+export function contradict(one: string, other: string, hint: string = 'Give only one of them.'): never {
+  throw new TampError('usage', `The options ${one} and ${other} contradict each other.`, { hint })
+}

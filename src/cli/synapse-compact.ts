@@ -1,0 +1,228 @@
+// `tamp synapse compact`: options in, a report out. What it does is in the library.
+import type { FlagParametersForType } from '@stricli/core'
+import { TampError } from '../core/errors.ts'
+import type { TampEvent } from '../core/events.ts'
+import type { Measure, Mode } from '../core/report.ts'
+import { compact } from '../synapse/index.ts'
+import type { CompactOptions } from '../synapse/index.ts'
+import { checkOutputFlags, contradict, outputFlags, tampCommand, toggle } from './command.ts'
+import type { OutputFlags, TampContext } from './command.ts'
+import { compactionText } from './compaction-report.ts'
+import { checkConnectionFlags, connectionFlags, openDatabase, roomFlag } from './connection-options.ts'
+import type { ConnectionFlags } from './connection-options.ts'
+import { compactExitStatuses, exitStatus } from './exit-status.ts'
+import { counted, duration, printable } from './figures.ts'
+import { Interruption } from './interruption.ts'
+import { planLine, statusLine, summaryLine, unitLine } from './json-lines.ts'
+import { groupRange, levels, nameOf, seconds, share, wholeNumber } from './option-values.ts'
+import { Progress } from './progress.ts'
+import { openScript } from './script-file.ts'
+import type { Terminal } from './terminal.ts'
+
+interface CompactFlags extends ConnectionFlags, OutputFlags {
+  readonly execute: boolean
+  readonly sql?: string
+  readonly room?: readonly string[]
+  readonly groups?: { readonly from?: number; readonly to?: number }
+  readonly maxDepth?: number
+  readonly plan: 'best' | 'levels'
+  readonly levels?: readonly number[]
+  readonly shorten: boolean
+  readonly minSavedRows: number
+  readonly proof: 'full' | 'budget'
+  readonly maxDuration?: number
+  readonly load: number
+  readonly jobs: number
+}
+
+const flags: FlagParametersForType<CompactFlags, TampContext> = {
+  execute: toggle('Write. Without it nothing is changed, and the figures are those that execution would reach.'),
+  sql: {
+    kind: 'parsed',
+    parse: nameOf('a file'),
+    optional: true,
+    placeholder: 'FILE',
+    brief:
+      'Write the plan as a script for psql instead; - is standard output. Each unit is a transaction that checks its own ' +
+      'precondition. The file is there whole or not at all.',
+  },
+  ...connectionFlags,
+  room: { ...roomFlag, brief: 'Only this room; may be repeated. Default: all, largest expected saving first.' },
+  groups: {
+    kind: 'parsed',
+    parse: groupRange,
+    optional: true,
+    placeholder: 'FROM..TO',
+    brief: 'Change only state groups with ids in this range, ends included; either end may be left out.',
+  },
+  maxDepth: {
+    kind: 'parsed',
+    parse: wholeNumber(1, 1_000_000),
+    optional: true,
+    placeholder: 'N',
+    brief:
+      'Longest chain wanted, in edges from a snapshot (Synapse itself makes 99). Where chains are deeper today and a ' +
+      'shorter one would cost rows, they stay as deep as they are. Default: 100.',
+  },
+  plan: {
+    kind: 'enum',
+    values: ['best', 'levels'],
+    default: 'best',
+    brief: "How bases are chosen: the cheapest ones there are, or the older compressor's algorithm, for comparison.",
+  },
+  levels: {
+    kind: 'parsed',
+    parse: levels,
+    optional: true,
+    placeholder: 'SIZES',
+    brief: 'Level sizes for --plan levels, lowest first. Default: 100,50,25.',
+  },
+  shorten: toggle('Bring chains deeper than --max-depth to it even where that costs rows.'),
+  minSavedRows: {
+    kind: 'parsed',
+    parse: wholeNumber(0),
+    default: '1',
+    placeholder: 'N',
+    brief: 'Leave a room alone unless its plan saves this many rows.',
+  },
+  proof: {
+    kind: 'enum',
+    values: ['full', 'budget'],
+    default: 'budget',
+    brief:
+      "How many changed groups Synapse's own query is asked for, before and after, inside the transaction: all, or as many " +
+      'as fit a share of the time. All states are compared by fingerprint in any case.',
+  },
+  maxDuration: {
+    kind: 'parsed',
+    parse: seconds,
+    optional: true,
+    placeholder: 'TIME',
+    brief: 'Stop cleanly after that long (90s, 45m, 2h, 1h30m); the next run goes on. Exit status 75.',
+  },
+  load: {
+    kind: 'parsed',
+    parse: share,
+    default: '1',
+    placeholder: 'SHARE',
+    brief: 'Share of the time in which the database may be kept busy: 0.5 pauses as long as it works, 1 never pauses.',
+  },
+  jobs: {
+    kind: 'parsed',
+    parse: wholeNumber(1, 64),
+    default: '1',
+    placeholder: 'N',
+    brief: 'Rooms at once, on as many connections.',
+  },
+  ...outputFlags,
+}
+
+export const synapseCompactCommand: ReturnType<typeof tampCommand> = tampCommand<CompactFlags>({
+  brief: 'Plan smaller state groups; with --execute, make them so.',
+  description: `Stores the state groups of rooms in fewer rows, without changing the state of any.
+By default only says what it would do. Synapse may keep running while --execute works: groups that it is about to delete are left alone, \
+locks are waited for 300 ms at most, and every transaction is proven before it is committed. It can be stopped at any time.
+
+  tamp synapse compact --homeserver /etc/matrix-synapse/homeserver.yaml
+  tamp synapse compact --connection postgresql://synapse@localhost/synapse --execute --load 0.5
+  tamp synapse compact --room '!abc:example.org' --sql plan.sql && psql -f plan.sql
+
+Exit status: ${compactExitStatuses}`,
+  flags,
+  run: runCompact,
+})
+
+const nothingMeasured: Measure = { groups: 0, rows: 0, bytesEstimate: 0, maxDepth: 0, meanDepth: 0 }
+
+async function runCompact(terminal: Terminal, given: CompactFlags): Promise<number> {
+  checkFlags(given)
+  const { json, quiet, verbose } = given
+  const mode: Mode = given.execute ? 'execute' : given.sql === undefined ? 'dry-run' : 'script'
+  using interruption = new Interruption(
+    terminal,
+    mode === 'execute' ? 'Stopping: the unit at hand is finished first.' : 'Stopping.',
+  )
+  await using script = given.sql === undefined ? undefined : await openScript(given.sql, terminal, interruption)
+  const database = await openDatabase(given, interruption)
+
+  const progress = new Progress(terminal, {
+    show: quiet ? null : json ? 'bar-only' : 'auto',
+    beginning: 'Looking which rooms have most to save …',
+    units: 'units done',
+  })
+  const report = await (async () => {
+    using shown = progress
+    return await compact(database, {
+      ...libraryOptions(given),
+      mode,
+      signal: interruption.signal,
+      write: script === undefined ? undefined : (text) => script.write(text),
+      onEvent: listener(terminal, given, shown),
+    })
+  })()
+  if (report.stopped !== 'interrupted') await script?.finish()
+
+  if (json) terminal.out(summaryLine(report, nothingMeasured))
+  else {
+    const text = compactionText(report, { quiet, verbose }, terminal)
+    // The script has standard output to itself.
+    if (given.sql === '-') terminal.err(text)
+    else terminal.out(text)
+  }
+  return exitStatus(report)
+}
+
+function checkFlags(given: CompactFlags): void {
+  checkOutputFlags(given)
+  checkConnectionFlags(given)
+  if (given.execute && given.sql !== undefined)
+    contradict('--execute', '--sql', 'Give --execute to write to the database, or --sql to write a script.')
+  if (given.json && given.sql === '-')
+    contradict('--json', '--sql -', 'Both need standard output: name a file for the script.')
+  if (given.plan === 'levels') {
+    if (given.shorten) contradict('--plan levels', '--shorten')
+    if (given.maxDepth !== undefined)
+      contradict('--plan levels', '--max-depth', 'With --plan levels, the depth follows from --levels.')
+  } else if (given.levels !== undefined) {
+    throw new TampError('usage', 'The option --levels has a meaning only with --plan levels.', {
+      hint: 'Add --plan levels, or leave --levels out.',
+    })
+  }
+}
+
+function libraryOptions(given: CompactFlags): Omit<CompactOptions, 'mode'> {
+  return {
+    rooms: given.room === undefined || given.room.length === 0 ? undefined : given.room,
+    range: given.groups,
+    ...(given.maxDepth === undefined ? {} : { maxDepth: given.maxDepth }),
+    plan: given.plan === 'best' ? 'best' : { levels: given.levels ?? [100, 50, 25] },
+    minSavedRows: given.minSavedRows,
+    shorten: given.shorten,
+    proof: given.proof,
+    maxSeconds: given.maxDuration,
+    load: given.load,
+    jobs: given.jobs,
+  }
+}
+
+function listener(terminal: Terminal, { json, verbose }: CompactFlags, progress: Progress): (event: TampEvent) => void {
+  let told = -Infinity
+  return (event) => {
+    if (json) {
+      if (event.type === 'plan') terminal.out(planLine('room', event.plan))
+      if (event.type === 'unit' && verbose) terminal.out(unitLine('room', 'groups', event))
+      if (event.type === 'status' && performance.now() - told >= 1000) {
+        told = performance.now()
+        terminal.out(statusLine(event))
+      }
+    } else if (event.type === 'unit' && verbose) {
+      progress.clear()
+      const { outcome } = event
+      const reason = 'reason' in outcome ? `: ${printable(outcome.reason)}` : ''
+      terminal.err(
+        `${printable(event.lane)}: ${counted(event.items, 'group')} ${outcome.status} in ${duration(event.seconds)}${reason}\n`,
+      )
+    }
+    progress.hear(event)
+  }
+}

@@ -1,0 +1,43 @@
+// A table of plain text: numbers to the right, names to the left, a rule above the totals.
+import { stripVTControlCharacters } from 'node:util'
+
+export interface Column {
+  readonly title: string
+  readonly align: 'left' | 'right'
+}
+
+export interface TableStyle {
+  readonly indent?: string
+  readonly title?: (text: string) => string
+}
+
+const gap = '  '
+
+/** Lines of the table, without line ends. Cells may be styled; a column of which every cell is empty is left out. */
+export function table(
+  columns: readonly Column[],
+  rows: readonly (readonly string[])[],
+  totals: readonly string[] | undefined,
+  { indent = '', title = (text) => text }: TableStyle = {},
+): string[] {
+  const all = totals === undefined ? rows : [...rows, totals]
+  const used = columns.map((column, at) => ({ ...column, at })).filter(({ at }) => all.some((row) => row[at] !== ''))
+  const widths = used.map(({ title: text, at }) => Math.max(text.length, ...all.map((row) => width(row[at]!))))
+  const line = (cells: readonly string[]): string =>
+    (indent + used.map(({ align, at }, i) => pad(cells[at]!, widths[i]!, align)).join(gap)).trimEnd()
+  const rule = indent + '─'.repeat(widths.reduce((sum, here) => sum + here, gap.length * (widths.length - 1)))
+  return [
+    title(line(columns.map((column) => column.title))),
+    ...rows.map(line),
+    ...(totals === undefined ? [] : [title(rule), line(totals)]),
+  ]
+}
+
+function width(text: string): number {
+  return stripVTControlCharacters(text).length
+}
+
+function pad(text: string, to: number, align: 'left' | 'right'): string {
+  const space = ' '.repeat(to - width(text))
+  return align === 'left' ? text + space : space + text
+}
