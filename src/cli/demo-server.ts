@@ -57,6 +57,6 @@ export function withDatabase(connection: string, name: string): string {
   const url = /^(postgres(?:ql)?:\/\/[^/?]*)(?:\/[^?]*)?(?:\?(.*))?$/is.exec(connection)
   // Of pairs with the same name the last one counts.
   if (url === null) return `${connection} dbname=${name}`
-  const options = (url[2] ?? '').split('&').filter((option) => option !== '' && !/^dbname=/.test(option))
+  const options = (url[2] ?? '').split('&').filter((option) => option !== '' && !option.startsWith('dbname='))
   return `${url[1]}/${name}${options.length === 0 ? '' : `?${options.join('&')}`}`
 }

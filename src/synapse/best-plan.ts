@@ -10,8 +10,8 @@ import { depths, heights, limitDepth, raise } from './limit-depth.ts'
 import type { Assignment, DepthProblem } from './limit-depth.ts'
 import { twins } from './twins.ts'
 
-/** Differences to look at in the search for cheapest bases: what a room of 2,000 groups needs to look at everything. */
-const searchBudget = 1 << 22
+/** Differences to look at in the search for cheapest bases: enough to look at everything in rooms of about 2,500 groups. */
+const searchBudget = 1 << 23
 /** What shallow tips may cost: this share of the room's rows. */
 const tipAllowance = 0.015
 

@@ -87,16 +87,20 @@ class StateGroupCompactor implements Compactor<RoomFacts, MoveUnit>, AsyncDispos
   }
 
   async *survey(signal: AbortSignal): AsyncIterable<Scope> {
+    yield* await this.#outlasting(() => this.#scopes(signal))
+  }
+
+  async #scopes(signal: AbortSignal): Promise<Scope[]> {
     const { rooms } = this.#options
+    const scopes: Scope[] = []
     if (rooms !== undefined) {
-      await this.#outlasting(async () => {
-        await using state = await ReadSnapshot.open(() => this.#database.connectState(), signal)
-        await requireRooms(rooms, state)
-      })
-      for (const lane of new Set(rooms)) yield { lane, rowsEstimate: 1 }
+      await using state = await ReadSnapshot.open(() => this.#database.connectState(), signal)
+      await requireRooms(rooms, state)
+      for (const lane of new Set(rooms)) scopes.push({ lane, rowsEstimate: 1 })
     } else
       for await (const { room, rows } of inspectRooms(this.#database, { signal }))
-        yield { lane: room, rowsEstimate: Math.max(1, rows) }
+        scopes.push({ lane: room, rowsEstimate: Math.max(1, rows) })
+    return scopes
   }
 
   async read(room: string, signal: AbortSignal): Promise<RoomFacts> {

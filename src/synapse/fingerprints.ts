@@ -41,6 +41,7 @@ export function fingerprints(
     firstChild[parent] = group
   }
   const map = new Uint32Array(entries.keyCount)
+  const setBy = new Int32Array(entries.keyCount).fill(-1) // the last group that has a row for the key
   const undone: number[] = [] // pairs (key, entry before)
   const path: number[] = [] // groups being visited
   const marks: number[] = [] // undo marks, one a group of the path
@@ -62,10 +63,18 @@ export function fingerprints(
         const entry = rows[r]!
         const key = entries.key[entry]!
         const before = map[key]!
+        if (setBy[key] === group) {
+          // Several rows of one group for a key: no sound state, and no fingerprint of one, but the same in whichever order they come.
+          addEntry(sum, entries, entry)
+          if (isLower(entries, before, entry)) continue
+        } else if (before === 0) addEntry(sum, entries, entry)
+        else {
+          subtractEntry(sum, entries, before)
+          addEntry(sum, entries, entry)
+        }
+        setBy[key] = group
         undone.push(key, before)
         map[key] = entry
-        if (before !== 0) subtractEntry(sum, entries, before)
-        addEntry(sum, entries, entry)
       }
       out.set(sum, 4 * group)
       let next = firstChild[group]!
@@ -104,6 +113,16 @@ function subtractEntry(sum: Uint32Array, entries: StateEntries, entry: number): 
     sum[i] = word
     borrow = word < 0 ? 1 : 0
   }
+}
+
+/** An order of entries that depends on their text alone. */
+function isLower(entries: StateEntries, one: number, other: number): boolean {
+  for (let i = 0; i < 4; i++) {
+    const a = entries.hash[4 * one + i]!
+    const b = entries.hash[4 * other + i]!
+    if (a !== b) return a < b
+  }
+  return false
 }
 
 /** Whether a fingerprint is that of a group. */

@@ -9,7 +9,7 @@ import { runTamp } from './run-tamp.ts'
 
 async function demoDatabases(): Promise<unknown[]> {
   await using session = await openSession(inject('postgres').url)
-  return session.query(`SELECT datname FROM pg_database WHERE datname LIKE 'tamp\\_demo%'`)
+  return await session.query(`SELECT datname FROM pg_database WHERE datname LIKE 'tamp\\_demo%'`)
 }
 
 test('shows every room before and after, and drops its databases', async () => {

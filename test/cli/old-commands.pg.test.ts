@@ -305,7 +305,7 @@ describe('both', () => {
     )
     expect(status).toBe(2)
     expect(out).toBe('')
-    const [sentence] = err.split('\n').filter((line) => line.startsWith(`${command.replaceAll('-', '_')}: `))
+    const sentence = err.split('\n').find((line) => line.startsWith(`${command.replaceAll('-', '_')}: `))
     expect(sentence).toContain(about)
     expect(err).not.toContain(password)
     expect(err).not.toContain('    at ')

@@ -16,7 +16,7 @@ const compact = (database: FreshDatabase, ...words: string[]): string[] => [
   ...words,
 ]
 const rowsOf = async (database: FreshDatabase): Promise<number> =>
-  (await measure(database.session)).reduce((sum, room) => sum + room.rows, 0)
+  [...(await measure(database.session)).values()].reduce((sum, { rows }) => sum + rows, 0)
 const passwordOf = (database: FreshDatabase): string => new URL(database.url).password
 
 test('P1 P4 P5: dry run, execution and second run, as JSON', async () => {
@@ -56,7 +56,8 @@ test('P1 P4 P5: dry run, execution and second run, as JSON', async () => {
 
   const again = await runTamp(compact(database, '--execute', '--json'))
   expect(again.status).toBe(0)
-  expect(again.lines().at(-1)).toMatchObject({ units: { planned: 0, done: 0 }, before: done.after, after: done.after })
+  const { bytesEstimate: _bytes, ...reached } = done.after
+  expect(again.lines().at(-1)).toMatchObject({ units: { planned: 0, done: 0 }, before: reached, after: reached })
 })
 
 test('as text: a table of rooms, the total, and what to do next', async () => {
@@ -99,7 +100,7 @@ test('--sql: the file is whole, reaches the figures, and the script alone is on 
 
 test('--room, --groups, --plan levels and --min-saved-rows reach the planner', async () => {
   await using database = await freshDatabase('half-compressed')
-  const rooms = (await measure(database.session)).map(({ room }) => room)
+  const rooms = [...(await measure(database.session)).keys()]
   const room = rooms.find((id) => id.startsWith('!nVMB'))!
   const summary = async (...words: string[]): Promise<any> =>
     (await runTamp(compact(database, '--json', ...words))).lines().at(-1)
@@ -108,11 +109,11 @@ test('--room, --groups, --plan levels and --min-saved-rows reach the planner', a
   expect((await summary('--room', room, '--min-saved-rows', '100000')).after.rows).toBe(2158)
   const shallow = await summary('--room', room, '--max-depth', '20')
   expect(shallow.after.maxDepth).toBeLessThanOrEqual(146)
-  const [[middle]] = await database.query<[number]>(
+  const [row] = await database.query<[number]>(
     'SELECT percentile_disc(0.5) WITHIN GROUP (ORDER BY id) FROM state_groups WHERE room_id = $1',
     [room],
   )
-  const half = (await summary('--room', room, '--groups', `..${middle}`)).after.rows
+  const half = (await summary('--room', room, '--groups', `..${row![0]}`)).after.rows
   expect(half).toBeLessThan(2158)
   expect(half).toBeGreaterThan((await summary('--room', room)).after.rows)
 })

@@ -36,8 +36,8 @@ test('check ends with 0 where nothing is wrong, and with 4 and a name where some
   expect(clean).toMatchObject({ status: 0, err: '' })
   expect(clean.out).toMatch(/^Nothing found: 1,584 state groups with 3,350 rows looked at/)
 
-  const [[base]] = await database.query<[number]>('SELECT max(prev_state_group) FROM state_group_edges')
-  await database.query('DELETE FROM state_groups WHERE id = $1', [base])
+  const [row] = await database.query<[number]>('SELECT max(prev_state_group) FROM state_group_edges')
+  await database.query('DELETE FROM state_groups WHERE id = $1', [row![0]])
   const text = await runTamp(check)
   expect(text.status).toBe(4)
   expect(text.out).toMatch(/^dangling-base \(\d+ findings?\)$/m)

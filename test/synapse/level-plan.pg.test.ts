@@ -57,7 +57,7 @@ test.each([
   const rooms = await fresh.query<[string]>('SELECT DISTINCT room_id FROM state_groups')
   expect(rooms).toHaveLength(Object.keys(figures).length)
   for (const [name, rows] of Object.entries(figures)) {
-    const [room] = rooms.flat().filter((id) => (name === 'gen' ? id === '!gen:x' : id.startsWith(`!${name}`)))
+    const room = rooms.flat().find((id) => (name === 'gen' ? id === '!gen:x' : id.startsWith(`!${name}`)))
     const { summary, moves } = planRoom(await readRoom(database, room!), { plan: { levels: defaultLevels } })
     expect(summary.proof.mismatches).toBe(0)
     expect(summary.after.rows, name).toBe(rows ?? summary.before.rows)

@@ -154,6 +154,19 @@ describe('P4: never worse', () => {
     )
   })
 
+  test('the algorithm of levels never makes a room larger, whatever else is asked for', () => {
+    fc.assert(
+      fc.property(anyRoom, levels, fc.boolean(), (room, wanted, shorten) => {
+        const { plan, moves, after } = planned(room, { ...wanted, shorten, maxDepth: 2 })
+        expect(plan.summary.after.rows).toBe(rowsOf(after))
+        expect(rowsOf(after)).toBeLessThanOrEqual(rowsOf(room))
+        if (moves.length > 0) expect(rowsOf(after)).toBeLessThan(rowsOf(room))
+        expect(plan.summary.bound.rows).toBeLessThanOrEqual(rowsOf(after))
+      }),
+      { numRuns: 150 * times },
+    )
+  })
+
   test('on the way: rows exactly and depth exactly the worst of any number of moves, in ascending order', () => {
     fc.assert(
       fc.property(anyRoom, anyOptions, (room, wanted) => {
@@ -315,15 +328,16 @@ describe('tips', () => {
     expect(depthsOf(chain.after).get(400)).toBeLessThanOrEqual(35)
     const bushy: DrawnRoom = {
       ...linear(1, 1),
-      groups: imagineRoom({ seed: 4, groups: 500, shape: 'forked' }).groups.map(({ id, base, delta }) => ({
+      groups: imagineRoom({ seed: 5, groups: 500, shape: 'forked' }).groups.map(({ id, base, delta }) => ({
         id,
         bases: base === undefined ? [] : [base],
         rows: delta.map(([type, key, event]): [string, string] => [stateKey(type, key), event]),
       })),
       tips: [500],
     }
-    const { after } = planned(bushy, { maxDepth: 40 })
+    const { after } = planned(bushy, {})
     expect(rowsOf(after)).toBeLessThan(rowsOf(bushy))
-    expect(depthsOf(after).get(500)).toBeLessThanOrEqual(20)
+    expect(depthsOf(after).get(500)).toBeLessThanOrEqual(50)
+    expect(maxDepthOf(after)).toBeGreaterThan(60)
   })
 })

@@ -107,12 +107,8 @@ function asOne(history: RoomHistory, many: number): Stretch {
   const { before, after } = planRoom(history, { plan: 'best' }).summary
   const last = history.ids.length - 1
   const whole = { first: 0, last, rowsBefore: before.rows, rowsAfter: after.rows, kept: true }
-  const rest = { first: last, last, rowsBefore: 0, rowsAfter: 0, kept: true }
-  return {
-    kept: true,
-    chunks: [whole, ...new Array<LevelChunk>(many - 1).fill(rest)],
-    savedRows: before.rows - after.rows,
-  }
+  const rest = Array.from({ length: many - 1 }, () => ({ ...whole, first: last, rowsBefore: 0, rowsAfter: 0 }))
+  return { kept: true, chunks: [whole, ...rest], savedRows: before.rows - after.rows }
 }
 
 function tellSkipped({ ids, room }: RoomHistory, { chunks }: Stretch, tell: Tell): void {

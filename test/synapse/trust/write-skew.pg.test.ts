@@ -11,7 +11,8 @@ import { markPending, pendingGroups, purgeUnreferencedStateGroups } from '../../
 import { execute, harm, pausable, plannedMoves, someoneWaits, unharmed, unitStatements } from './scene.ts'
 
 const room = '!skew:example.org'
-const [begin, , , , , , , , commit] = unitStatements.map(([, pattern]) => pattern) as [RegExp, ...RegExp[]]
+const begin = unitStatements[0]![1]
+const commit = unitStatements.at(-1)![1]
 
 let database: FreshDatabase
 let synapse: SynapseDatabase
@@ -82,9 +83,9 @@ describe('two tamps at once', () => {
     // The second either gets as far, or it waits for the first.
     await Promise.race([secondCommits.reached, someoneWaits(database.session)])
     firstCommits.resume()
-    const [one] = await Promise.all([firstRun, secondCommits.reached.then(() => secondCommits.resume()), secondRun].map(async (p, i) => i === 1 ? undefined : p)) as any
-    const two = await secondRun
-    expect(one.units.failed + two.units.failed).toBe(0)
+    await secondCommits.reached
+    secondCommits.resume()
+    for (const { units } of await Promise.all([firstRun, secondRun])) expect(units.failed).toBe(0)
     return [newBase!, other.newBase!]
   }
 
