@@ -1,7 +1,7 @@
 // A report of a compaction of rooms as text: the table, what was found, what was left out, and what it came to.
 import type { Bound, Finding, LanePlan, Measure, Report } from '../core/report.ts'
 import type { Left } from '../core/unit.ts'
-import { bytes, count, counted, duration, mean, percent, printable, sentence } from './figures.ts'
+import { bytes, count, counted, duration, mean, percent, printable } from './figures.ts'
 import { table } from './table.ts'
 import type { Column } from './table.ts'
 import type { Terminal } from './terminal.ts'
@@ -144,7 +144,7 @@ function resultBlock(report: Report, terminal: Terminal): string[] {
           : ''
     lines.push(
       terminal.style('bold', `${figure}.`),
-      `${work}${counted(changes, 'state group')} to another form, ${duration(report.seconds)}.`,
+      `${work}${counted(changes, 'state group')} stored anew, ${duration(report.seconds)}.`,
     )
   }
   if (proof.mismatches > 0)
@@ -174,8 +174,9 @@ function closing({ mode, stopped }: Report, changes: number): string {
     return `${limited}Nothing was changed. Run the script with psql, soon: what has changed until then it leaves alone.`
   if (mode === 'execute' && stopped === 'limit') return `${limited}The next run goes on from here.`
   if (mode === 'execute' && changes > 0)
-    return sentence(
-      'the freed space is used again by new state; to give it back to the disk, VACUUM FULL or pg_repack state_groups_state',
+    return (
+      'New state takes up the freed space. To give it back to the disk: pg_repack -t state_groups_state, ' +
+      'or VACUUM FULL state_groups_state while Synapse is stopped.'
     )
   return limited.trim()
 }

@@ -209,6 +209,7 @@ function listener(terminal: Terminal, { json, verbose }: CompactFlags, progress:
   let told = -Infinity
   return (event) => {
     if (json) {
+      progress.clear()
       if (event.type === 'plan') terminal.out(planLine('room', event.plan))
       if (event.type === 'unit' && verbose) terminal.out(unitLine('room', 'groups', event))
       if (event.type === 'status' && performance.now() - told >= 1000) {

@@ -31,8 +31,9 @@ export class Budget {
     const seconds = Math.min(wanted, left)
     if (seconds < 0.001) return
     tell(`keeping to a load of ${this.#load}`)
-    this.throttledSeconds += seconds
+    const start = performance.now()
     await sleep(seconds * 1000, undefined, { signal }).catch(() => {})
+    this.throttledSeconds += (performance.now() - start) / 1000
   }
 }
 

@@ -80,7 +80,6 @@ class Run<Facts, Item extends Unit> {
     }
     const workers = await Promise.allSettled(Array.from({ length: this.#options.jobs ?? 1 }, worker))
     for (const ended of workers) if (ended.status === 'rejected') throw ended.reason
-    this.#mustStop()
     return this.#report()
   }
 

@@ -1,5 +1,5 @@
 // `tamp synapse compact` as a user runs it: the same figures from dry run, script and execution, and the exit status of every ending.
-import { mkdtemp, readdir, readFile, stat, writeFile } from 'node:fs/promises'
+import { mkdtempDisposable, readdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
@@ -80,7 +80,8 @@ test('as text: a table of rooms, the total, and what to do next', async () => {
 
 test('--sql: the file is whole, reaches the figures, and the script alone is on standard output with -', async () => {
   await using database = await freshDatabase('half-compressed')
-  const directory = await mkdtemp(join(tmpdir(), 'tamp-cli-'))
+  await using temporary = await mkdtempDisposable(join(tmpdir(), 'tamp-cli-'))
+  const directory = temporary.path
   const file = join(directory, 'plan.sql')
   await writeFile(file, 'what was here before')
   const written = await runTamp(compact(database, '--sql', file, '--json'))
@@ -176,7 +177,8 @@ describe('exit statuses', () => {
 
   test('130: SIGTERM while a script is written leaves no file', async () => {
     await using database = await freshDatabase('homeserver')
-    const directory = await mkdtemp(join(tmpdir(), 'tamp-cli-'))
+    await using temporary = await mkdtempDisposable(join(tmpdir(), 'tamp-cli-'))
+    const directory = temporary.path
     let sent = false
     const { status } = await runTamp(compact(database, '--sql', join(directory, 'plan.sql'), '--json'), {
       watch({ out }, child) {
@@ -192,7 +194,8 @@ describe('exit statuses', () => {
 
 test('a full disk: one sentence, nothing left behind, and what was there before is untouched', async () => {
   await using database = await freshDatabase('half-compressed')
-  const directory = await mkdtemp(join(tmpdir(), 'tamp-cli-'))
+  await using temporary = await mkdtempDisposable(join(tmpdir(), 'tamp-cli-'))
+  const directory = temporary.path
   const file = join(directory, 'plan.sql')
   await writeFile(file, 'what was here before')
   // The largest file the process may write: it ends in the middle of the script, as a full disk does.

@@ -1,5 +1,5 @@
 // Wrong use: one sentence that says what, exit status 2, and never a value that could be a password.
-import { mkdtemp, readdir, readFile } from 'node:fs/promises'
+import { mkdtempDisposable, readdir, readFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -91,7 +91,8 @@ test('P7: the process list does not show the command line, and Ctrl-C does not w
 })
 
 test('a script whose directory is not there, or that cannot be opened, is refused before anything else', async () => {
-  const directory = await mkdtemp(join(tmpdir(), 'tamp-cli-'))
+  await using temporary = await mkdtempDisposable(join(tmpdir(), 'tamp-cli-'))
+  const directory = temporary.path
   const missing = await runTamp([...compact, '--connection', url, '--sql', join(directory, 'no', 'x.sql')])
   expect(missing.status).toBe(1)
   expect(missing.err).toMatch(/x\.sql could not be written: the directory does not exist\./)

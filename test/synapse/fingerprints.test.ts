@@ -105,10 +105,12 @@ test('a plan that is wrong in one row or one base: exactly the groups whose stat
         const plan = planRoom(history, { maxDepth: 6 })
         fc.pre(plan.moves.position.length > 0 && history.entries.count > 1)
         const wrong = mutated(plan.moves, how, which, what, history.entries.count)
-        const expected = changed(room, carriedOut(room, written(room, history, wrong)))
+        const moves = written(room, history, wrong)
+        const expected = changed(room, carriedOut(room, moves))
         const found = mismatches(plan.states, fingerprints(history, wrong))
         // Two rows for one key are never a state: what stands on such a group is refused as well.
-        if (how === 'add a row') expect(found).toBeGreaterThanOrEqual(expected)
+        if (moves.some(({ rows }) => new Set(rows.map(([key]) => key)).size < rows.length))
+          expect(found).toBeGreaterThanOrEqual(expected)
         else expect(found).toBe(expected)
         expect(mismatches(plan.states, fingerprints(history, plan.moves))).toBe(0)
         if (expected > 0) caught++
