@@ -64,3 +64,11 @@ test('check --max-depth decides what is too deep', async () => {
   expect(deep.status).toBe(4)
   expect(deep.lines().at(-1).counts).toEqual({ 'over-deep-chain': 1 })
 })
+
+test('without --max-depth a deep chain is named, but no fault', async () => {
+  await using database = await freshDatabase('homeserver')
+  const check = await runTamp(['synapse', 'check', '--connection', database.url])
+  expect(check.status).toBe(0)
+  expect(check.out).toMatch(/over-deep-chain/)
+  expect(check.out).toMatch(/No fault found, 1 remark/)
+})

@@ -94,6 +94,13 @@ describe('two tamps at once', () => {
     expect(one).not.toBe(two)
     expect(await harm(database.session, states)).toEqual(unharmed)
   })
+
+  test('R10: without the lock, a group of which one takes a row away and the other changes the base keeps its state', async () => {
+    await insert({ rows: { a: '1', b: '9' } }, { rows: { a: '9', b: '1' } }, { on: 1, rows: { a: '1', b: '1' } })
+    const bases = await collide(3)
+    expect(bases.sort()).toEqual([1, 2])
+    expect(await harm(database.session, states)).toEqual(unharmed)
+  })
 })
 
 test('R3: a purge with an old snapshot of a group that we have just given its first base', async () => {
