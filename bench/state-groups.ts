@@ -47,9 +47,7 @@ async function copyOf(template: string, name: string): Promise<string> {
 }
 
 async function measure(what: string, url: string): Promise<Measured> {
-  // A small young generation, as for any process whose memory matters: V8 would rather grow it than collect.
-  const flags = ['--max-semi-space-size=4']
-  const { stdout } = await run(process.execPath, [...flags, 'bench/measure.mjs', what, url, room])
+  const { stdout } = await run(process.execPath, ['bench/measure.mjs', what, url, room])
   return JSON.parse(stdout) as Measured
 }
 
@@ -110,7 +108,8 @@ async function bulkSeconds(compacted: string): Promise<number> {
     const lists = types.map((type, n) => `$${n + 1}::${type}[]`).join(', ')
     await before.query(`INSERT INTO after_${table} SELECT * FROM unnest(${lists})`, columns)
     await before.query(`ANALYZE after_${table}`)
-    const key = table === 'state_groups_state' ? 'state_group, type, state_key, event_id' : 'state_group, prev_state_group'
+    const key =
+      table === 'state_groups_state' ? 'state_group, type, state_key, event_id' : 'state_group, prev_state_group'
     await before.query(`CREATE TABLE gone_${table} AS SELECT t.ctid AS place FROM ${table} t
       LEFT JOIN after_${table} a USING (${key}) WHERE a.state_group IS NULL`)
     await before.query(`CREATE TABLE new_${table} AS SELECT a.* FROM after_${table} a
@@ -131,7 +130,8 @@ async function bulkSeconds(compacted: string): Promise<number> {
 // The existing tool.
 if (values.peer !== undefined) {
   const url = await copyOf('large', 'peer')
-  const script = 'import sys, synapse_auto_compressor as s; s.compress_state_events_table(sys.argv[1], 1000000, "100,50,25", 1)'
+  const script =
+    'import sys, synapse_auto_compressor as s; s.compress_state_events_table(sys.argv[1], 1000000, "100,50,25", 1)'
   const start = performance.now()
   await run(values.peer, ['-c', script, url], { maxBuffer: 1 << 28 })
   await sayPeer('synapse_auto_compressor 0.1.2, with its check', (performance.now() - start) / 1000, url)

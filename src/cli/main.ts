@@ -8,6 +8,7 @@ if (nodeIsTooOld(process.versions.node)) {
   process.stderr.write(`tamp: Node.js 22.18 or newer is needed; this is ${process.versions.node}.\n`)
   process.exitCode = 2
 } else {
+  await import('./small-memory.ts')
   const { runTamp } = await import('./application.ts')
   process.exitCode = await runTamp(process.argv.slice(2))
   // What has been interrupted may still be waiting for a server that does not answer.

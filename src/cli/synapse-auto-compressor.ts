@@ -8,6 +8,7 @@ if (nodeIsTooOld(process.versions.node)) {
   process.stderr.write(`synapse_auto_compressor: Node.js 22.18 or newer is needed; this is ${process.versions.node}.\n`)
   process.exitCode = 2
 } else {
+  await import('./small-memory.ts')
   const { runAutoCompressor } = await import('./old-commands.ts')
   process.exitCode = await runAutoCompressor(process.argv.slice(2))
 }

@@ -16,7 +16,7 @@ const sharedSecret = 'e2e-shared-secret'
 const patienceSeconds = 180
 
 /** Group → size and hash of its full state, as Synapse resolves it. */
-export type States = ReadonlyMap<number, string>
+type States = ReadonlyMap<number, string>
 
 export interface Homeserver extends AsyncDisposable {
   /** Its homeserver.yaml. */
