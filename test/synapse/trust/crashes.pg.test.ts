@@ -16,7 +16,15 @@ const seed = Number(process.env['TAMP_TEST_SEED'] ?? Date.now() % 1_000_000)
 
 async function growRooms(session: Session, count: number, groups: number): Promise<void> {
   for (let n = 1; n <= count; n++)
-    await growRoom(session, { seed: n, groups, keys: 12, shape: 'forked', snapshotEvery: 12, identical: 0.1, removals: 0.02 })
+    await growRoom(session, {
+      seed: n,
+      groups,
+      keys: 12,
+      shape: 'forked',
+      snapshotEvery: 12,
+      identical: 0.1,
+      removals: 0.02,
+    })
 }
 
 const rowsOf = async (session: Session): Promise<number> =>
@@ -63,7 +71,13 @@ test(`P2: kill -9, again and again, then a run that ends (seed ${seed})`, async 
   expect(rows).toBeLessThan(dry.before.rows)
   // The server may not have noticed yet that the last one is gone; it does when that one's statement ends.
   await expect
-    .poll(() => database.query(`SELECT count(*) FROM pg_stat_activity WHERE application_name = 'tamp' AND datname = current_database()`), { timeout: 10_000 })
+    .poll(
+      () =>
+        database.query(
+          `SELECT count(*) FROM pg_stat_activity WHERE application_name = 'tamp' AND datname = current_database()`,
+        ),
+      { timeout: 10_000 },
+    )
     .toEqual([[0]])
   const last = await execute(synapse)
   expect(last).toMatchObject({ complete: true, skipped: [], proof: { mismatches: 0 } })
@@ -78,7 +92,9 @@ test(`P2: the server crashes under a run, which waits for it and ends right (see
   {
     await using session = await openSession(server.url)
     await loadDump(session.client, new URL('../../../fixtures/half-compressed.sql.br', import.meta.url))
-    await session.query(`TRUNCATE state_groups, state_group_edges, state_groups_state, event_to_state_groups, event_forward_extremities`)
+    await session.query(
+      `TRUNCATE state_groups, state_group_edges, state_groups_state, event_to_state_groups, event_forward_extremities`,
+    )
     await session.query('SET search_path = public')
     await growRooms(session, 40, 60)
   }

@@ -100,9 +100,7 @@ async function runWithCut(cut: Cut): Promise<{ readonly at: Message; readonly ru
 /** All messages of one direction; of a row of data messages only the first and the last. */
 function swept(direction: Direction): readonly Message[] {
   const sent = wholeMessages.filter((message) => message.direction === direction)
-  return sent.filter(
-    ({ type }, i) => !'dD'.includes(type) || sent[i - 1]?.type !== type || sent[i + 1]?.type !== type,
-  )
+  return sent.filter(({ type }, i) => !'dD'.includes(type) || sent[i - 1]?.type !== type || sent[i + 1]?.type !== type)
 }
 
 test.each(['frontend', 'backend'] as const)(

@@ -254,7 +254,11 @@ describe('tamp', () => {
   })
 
   test('R6: a group that the purge has rewritten itself is left alone', async () => {
-    const { report, harm: found } = await collide(() => tamp(at('begin')), () => purgeOf(move.oldBase), 'commit')
+    const { report, harm: found } = await collide(
+      () => tamp(at('begin')),
+      () => purgeOf(move.oldBase),
+      'commit',
+    )
     expect(found).toEqual(unharmed)
     expect(report!.skipped).toContainEqual({
       subject: `state group ${move.group}`,
@@ -320,7 +324,9 @@ describe('tamp', () => {
     rewriter.resume()
     expect(await rewriter.done).toMatchObject({ units: { done: 1 }, skipped: [], proof: { mismatches: 0 } })
     expect(await harm(room.session, room.states)).toEqual(unharmed)
-    const [base] = await room.session.query('SELECT prev_state_group FROM state_group_edges WHERE state_group = $1', [id])
+    const [base] = await room.session.query('SELECT prev_state_group FROM state_group_edges WHERE state_group = $1', [
+      id,
+    ])
     expect(base).toEqual([move.group])
   })
 })

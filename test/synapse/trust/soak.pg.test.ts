@@ -71,7 +71,18 @@ test(
     await database.query(`SELECT setval('state_group_id_seq', 50000000)`)
 
     const deadline = performance.now() + seconds * 1000
-    const done = { stored: 0, purged: 0, expanded: 0, retries: 0, rooms: 0, runs: 0, units: 0, left: 0, stolen: 0, read: 0 }
+    const done = {
+      stored: 0,
+      purged: 0,
+      expanded: 0,
+      retries: 0,
+      rooms: 0,
+      runs: 0,
+      units: 0,
+      left: 0,
+      stolen: 0,
+      read: 0,
+    }
     const going = () => performance.now() < deadline
     const inRoom = async (room: Room | undefined, work: (room: Room) => Promise<void>): Promise<void> => {
       if (room === undefined || room.closing || growing) return sleep(5)
@@ -122,7 +133,8 @@ test(
             done.expanded += expanded.length
           } catch (error) {
             // Five times in vain: Synapse tries again in a minute.
-            if ((error as { code?: string }).code !== '40001' && (error as { code?: string }).code !== '40P01') throw error
+            if ((error as { code?: string }).code !== '40001' && (error as { code?: string }).code !== '40P01')
+              throw error
           }
           done.retries += purge.retries
         })
@@ -203,7 +215,9 @@ test(
 
     const judge = async (): Promise<void> => {
       const now = await rememberStates(database.session)
-      const wrong = [...now].filter(([group, print]) => print !== fingerprintOf(states.get(group)!)).map(([group]) => group)
+      const wrong = [...now]
+        .filter(([group, print]) => print !== fingerprintOf(states.get(group)!))
+        .map(([group]) => group)
       expect({ wrong, faults: await faults(database.session) }).toEqual({ wrong: [], faults: [] })
     }
     await judge()

@@ -33,7 +33,11 @@ async function insert(...groups: readonly { on?: number; rows: Readonly<Record<s
     for (const [type, key, event] of delta) state.set(stateKey(type, key), event)
     made.push({ id: i + 1, base: on, delta, state, referenced: i === groups.length - 1 })
   }
-  await insertRoom(database.session, { room, groups: made, rows: made.reduce((sum, { delta }) => sum + delta.length, 0) })
+  await insertRoom(database.session, {
+    room,
+    groups: made,
+    rows: made.reduce((sum, { delta }) => sum + delta.length, 0),
+  })
   states = await rememberStates(database.session)
 }
 
