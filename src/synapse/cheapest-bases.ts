@@ -214,7 +214,9 @@ class Search {
       if (this.rows[node]! <= 1 && this.removed[node] === 0 && (node === emptyState || mayBeBase(node - 1)))
         left = Math.min(left, stepsForTies)
       if (tree.parent[node]! >= 0) go(node, node, tree.parent[node]!)
-      tree.eachChild(node, steps > leastSteps ? tree.count : childrenLookedAt, (child) => go(node, child, child))
+      // A state may have any number of children: no more are looked at than there are steps left.
+      const children = steps > leastSteps ? Math.max(childrenLookedAt, left) : childrenLookedAt
+      tree.eachChild(node, children, (child) => go(node, child, child))
     }
   }
 
