@@ -92,6 +92,7 @@ class Run<Facts, Item extends Unit> {
 
   async #lane(scope: Scope): Promise<void> {
     const { lane, rowsEstimate } = scope
+    let rowsLeft = rowsEstimate
     try {
       this.#options.onEvent?.({ type: 'reading', lane, rowsEstimate })
       const facts = await this.#compactor.read(lane, this.#signal)
@@ -103,7 +104,13 @@ class Run<Facts, Item extends Unit> {
       }
       this.#checked += plan.proof.checked
       this.#options.onEvent?.({ type: 'plan', plan })
-      const after = plan.changes === 0 ? undefined : await this.#carryOut(plan, facts, units)
+      const told = (share: number): void => {
+        const rows = rowsEstimate * share
+        rowsLeft -= rows
+        this.#rowsDone += rows
+        this.#tellStatus(null)
+      }
+      const after = plan.changes === 0 ? undefined : await this.#carryOut(plan, facts, units, told)
       this.#lanes.push(after === undefined ? plan : { ...plan, after })
     } catch (error) {
       if (isInterruption(error)) this.#stopped = 'interrupted'
@@ -112,7 +119,7 @@ class Run<Facts, Item extends Unit> {
         throw error
       } else this.#skip(lane, error instanceof Error ? error.message : String(error))
     } finally {
-      this.#rowsDone += rowsEstimate
+      this.#rowsDone += rowsLeft
       this.#tellStatus(null)
     }
   }
@@ -121,11 +128,12 @@ class Run<Facts, Item extends Unit> {
     this.#skipped.push({ subject, reason })
   }
 
-  /** Sends the units of a lane where the mode wants them. Returns what the lane is afterwards, if that was measured. */
+  /** Sends the units of a lane where the mode wants them, and tells what share of the lane is done. Returns what the lane is afterwards, if that was measured. */
   async #carryOut(
     plan: LanePlan,
     facts: Facts,
     units: (weight: () => number) => Iterable<Item & { weight: number; items: number }>,
+    told: (share: number) => void,
   ): Promise<Measure | undefined> {
     const { mode, write } = this.#options
     const pace = new Pace()
@@ -136,19 +144,16 @@ class Run<Facts, Item extends Unit> {
         return plan.before
       }
     }
-    let whole = true
     for (const unit of units(pace.weight)) {
-      if (mode !== 'dry-run' && this.#mustStop()) {
-        whole = false
-        break
-      }
+      if (mode !== 'dry-run' && this.#mustStop()) break
       this.#units.planned++
       if (mode === 'script') {
         const { text, left } = await this.#compactor.script(unit)
         this.#skipped.push(...left)
         await write?.(text)
       }
-      if (mode === 'execute') whole = (await this.#apply(unit, pace)) && whole
+      if (mode === 'execute') await this.#apply(unit, pace)
+      told(unit.items / plan.changes)
     }
     if (mode !== 'execute') return undefined
     const verified = await this.#compactor.verify(facts, this.#stopped === undefined ? this.#signal : never)
@@ -162,7 +167,7 @@ class Run<Facts, Item extends Unit> {
     return verified.after
   }
 
-  async #apply(unit: Item & { weight: number; items: number }, pace: Pace): Promise<boolean> {
+  async #apply(unit: Item & { weight: number; items: number }, pace: Pace): Promise<void> {
     const start = performance.now()
     const outcome = await this.#compactor.apply(unit)
     const seconds = (performance.now() - start) / 1000
@@ -181,8 +186,6 @@ class Run<Facts, Item extends Unit> {
       this.#skip(unit.lane, outcome.reason)
     }
     await this.#budget.rest(seconds, this.#signal, (reason) => this.#tellStatus(reason))
-    this.#tellStatus(null)
-    return outcome.status === 'done' && outcome.left.length === 0
   }
 
   #tellStatus(waiting: string | null): void {

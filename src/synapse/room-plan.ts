@@ -74,6 +74,7 @@ export function planRoom(history: RoomHistory, options: PlanOptions = {}): RoomP
       if (round === rounds) break
       const after = applied(history, movesTo(history, least.base, least.cost, tree))
       const next = cheapestForest(after, states)
+      if (!bound.exact) bound = { rows: Math.min(bound.rows, total(next.cost)), exact: next.exact }
       if (sameForest(forest, next)) break
       found = bestBases(after, next, storedAssignment(after), limit)
       better = found.rows < least.rows

@@ -58,4 +58,5 @@ test.each<[NonNullable<RoomShape['shape']>, number]>([
   expect(summary.after.rows).toBeLessThan(summary.before.rows)
   expect(summary.after.rows).toBeLessThan(share * summary.bound.rows)
   expect(summary.bound.rows).toBeGreaterThanOrEqual(history.entries.count - 1)
+  expect(summary.bound.rows).toBeLessThanOrEqual(summary.after.rows)
 })
