@@ -25,7 +25,8 @@ export function cheapestForest(history: RoomHistory, states: Uint32Array): Cheap
   const forest = cheapestBases(
     {
       count: history.ids.length,
-      seed: (group) => present[group]!,
+      // A snapshot may belong to another branch than the group before it: its newest events tell.
+      seed: (group) => (present[group]! < 0 ? newestHolder(history, group) : present[group]!),
       describe(group, tree) {
         const from = deltas.start[group]!
         const to = deltas.start[group + 1]!
@@ -80,15 +81,20 @@ function mayBeBase({ bar }: RoomHistory, group: number): boolean {
 
 /** Groups that may be near: the one before, and the ones that first had the newest events of the group. */
 function hints(history: RoomHistory, group: number): number[] {
-  const { deltas, entries } = history
   const near = group > 0 ? [group - 1] : []
+  const newest = newestHolder(history, group)
+  if (newest >= 0) near.push(newest)
+  return near
+}
+
+/** The latest of the groups that first had the events of a group's rows, -1 if all are the group's own. */
+function newestHolder({ deltas, entries }: RoomHistory, group: number): number {
   let newest = -1
   for (let r = deltas.start[group]!; r < deltas.start[group + 1]!; r++) {
     const holder = entries.holder[deltas.rows[r]!]!
     if (holder < group && holder > newest) newest = holder
   }
-  if (newest >= 0) near.push(newest)
-  return near
+  return newest
 }
 
 /**

@@ -43,6 +43,8 @@ const leastSteps = 300
 /** … and once it has found a base for one row, the least there can be: bases as cheap but shallower are mostly near. */
 const stepsForTies = 80
 const childrenLookedAt = 40
+/** A hint this many differences away, along the tree, is left out: branches may run side by side for ever. */
+const farthestHint = 3000
 
 /**
  * @param keyOf key of each entry
@@ -79,7 +81,7 @@ export function cheapestBases(states: States, keyOf: Uint32Array, keyCount: numb
       tree.hang(twin + 1)
     } else {
       search.start(tree.at, rows, removed)
-      for (const hint of states.hints(i)) search.reach(hint + 1, Math.max(leastSteps, moved))
+      for (const hint of states.hints(i)) search.reach(hint + 1, Math.max(leastSteps, Math.min(moved, farthestHint)))
       search.walk(stepsEach, (member) => states.mayBeBase(member, i))
       let best = emptyState
       let least = tree.size
@@ -202,7 +204,7 @@ class Search {
     const out = this.#out
     let left = steps
     const go = (from: number, edge: number, to: number): void => {
-      if (this.#seen[to] === this.#now) return
+      if (this.#seen[to] === this.#now || left <= 0) return
       out[0] = this.rows[from]!
       out[1] = this.removed[from]!
       tree.step(edge, edge === from, out)

@@ -51,24 +51,18 @@ export class EntryHash {
   }
 
   #finish(): void {
-    const s = this.#state
-    for (let half = 0; half < 2; half++) {
-      s[half * 4 + 2]! ^= 0xee
-      rounds(s, half * 4, 3)
-      this.out[half * 2] = s[half * 4 + 1]! ^ s[half * 4 + 3]!
-      s[half * 4 + 1]! ^= 0xdd
-      rounds(s, half * 4, 3)
-      this.out[half * 2 + 1] = s[half * 4 + 1]! ^ s[half * 4 + 3]!
-    }
+    finish(this.#state, 0, this.out, 0)
+    finish(this.#state, 4, this.out, 2)
   }
 }
 
-function rounds(s: Int32Array, at: number, count: number): void {
-  let v0 = s[at]!
-  let v1 = s[at + 1]!
-  let v2 = s[at + 2]!
-  let v3 = s[at + 3]!
-  for (let n = 0; n < count; n++) {
+/** Finalizes one instance: three rounds for each half of its 64 bits. */
+function finish(state: Int32Array, at: number, out: Uint32Array, word: number): void {
+  let v0 = state[at]!
+  let v1 = state[at + 1]!
+  let v2 = state[at + 2]! ^ 0xee
+  let v3 = state[at + 3]!
+  for (let n = 0; n < 6; n++) {
     v0 = (v0 + v1) | 0
     v1 = ((v1 << 5) | (v1 >>> 27)) ^ v0
     v0 = (v0 << 16) | (v0 >>> 16)
@@ -79,11 +73,12 @@ function rounds(s: Int32Array, at: number, count: number): void {
     v2 = (v2 + v1) | 0
     v1 = ((v1 << 13) | (v1 >>> 19)) ^ v2
     v2 = (v2 << 16) | (v2 >>> 16)
+    if (n === 2) {
+      out[word] = v1 ^ v3
+      v1 ^= 0xdd
+    }
   }
-  s[at] = v0
-  s[at + 1] = v1
-  s[at + 2] = v2
-  s[at + 3] = v3
+  out[word + 1] = v1 ^ v3
 }
 
 let lastBytes: Uint8Array = new Uint8Array(0)

@@ -37,21 +37,23 @@ export class HashIndex {
     return this.#slots[this.#slotOf(hash)]!
   }
 
-  /** The slot that holds this hash, or else the free one where it belongs. */
+  /** The slot that holds this hash, or else the free one where it belongs. Everything in locals: every row passes here. */
   #slotOf(hash: Uint32Array): number {
-    const mask = this.#slots.length - 1
-    let slot = hash[0]! & mask
-    for (; ; slot = (slot + 1) & mask) {
-      const number = this.#slots[slot]!
+    const slots = this.#slots
+    const hashes = this.hash
+    const mask = slots.length - 1
+    const first = hash[0]!
+    const second = hash[1]!
+    const third = hash[2]!
+    const fourth = hash[3]!
+    let slot = first & mask
+    for (;;) {
+      const number = slots[slot]!
       if (number < 0) return slot
       const at = number * 4
-      if (
-        this.hash[at] === hash[0] &&
-        this.hash[at + 1] === hash[1] &&
-        this.hash[at + 2] === hash[2] &&
-        this.hash[at + 3] === hash[3]
-      )
+      if (hashes[at] === first && hashes[at + 1] === second && hashes[at + 2] === third && hashes[at + 3] === fourth)
         return slot
+      slot = (slot + 1) & mask
     }
   }
 

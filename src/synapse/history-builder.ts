@@ -23,7 +23,6 @@ export class HistoryBuilder {
   // Bases of groups with several, and bases that are not older than their group.
   readonly #entangled: number[] = []
   #rows = 0
-  #strayRows = 0
   readonly #lines = eachLine((bytes, from, end) => this.#addRow(bytes, from, end))
   #lastId = -1
   #lastPosition = -1
@@ -107,10 +106,7 @@ export class HistoryBuilder {
     let lastTab = end - 1
     while (bytes[lastTab] !== tab) lastTab--
     const position = this.position(id)
-    if (position < 0) {
-      this.#strayRows++
-      return
-    }
+    if (position < 0) return
     const chunk = this.#rows % chunkRows
     if (chunk === 0) this.#chunks.push(new Uint32Array(2 * chunkRows))
     const pairs = this.#chunks.at(-1)!
