@@ -109,7 +109,7 @@ function shallowTips(problem: DepthProblem): { assignment: Assignment; reserve: 
   const shallow = limitDepth(problem, half, free.shapes.slice(0, 6))
   if (shallow.assignment.rows <= most) return { assignment: shallow.assignment, reserve: half }
   const shapes = shallow.shapes.slice(0, 3)
-  for (const share of [0.375, 0.25, 0.125]) {
+  for (const share of [0.4, 0.3, 0.2, 0.15, 0.1, 0.05]) {
     const reserve = Math.ceil(share * problem.maxDepth)
     const { assignment } = limitDepth(problem, reserve, shapes)
     if (assignment.rows <= most) return { assignment, reserve }

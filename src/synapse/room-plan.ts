@@ -98,7 +98,7 @@ export function planRoom(history: RoomHistory, options: PlanOptions = {}): RoomP
     if (saved < 0) notes.push(`this plan would make the room ${-saved} rows larger: declined`)
   }
   const moves = movesTo(history, bases, rows, tree)
-  return { history, states, moves, summary: summarize(history, moves, states, bound, notes) }
+  return { history, states, moves, summary: summarize(history, moves, states, bound, maxDepth / 2, notes) }
 }
 
 /**
@@ -180,7 +180,8 @@ function summarize(
   moves: Moves,
   states: Uint32Array,
   bound: { rows: number; exact: boolean },
-  notes: readonly string[],
+  shallowTip: number,
+  notes: string[],
 ): LanePlan {
   const before = history.base
   const after = before.slice()
@@ -195,6 +196,11 @@ function summarize(
     most = Math.max(most, rows)
   }
   const depthAfter = depths(after)
+  const deepestTip = history.tips.reduce((most, tip) => Math.max(most, depthAfter[tip]!), 0)
+  if (moves.position.length > 0 && deepestTip > shallowTip)
+    notes.push(
+      `the groups that the next event will build on end up to ${deepestTip} deep: shallower ones would cost too many rows`,
+    )
   const proof = moves.position.length === 0 ? 0 : mismatches(states, fingerprints(history, moves))
   return {
     lane: history.room,

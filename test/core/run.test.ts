@@ -319,7 +319,7 @@ describe('events', () => {
     const of = (lane: string, units: number): string[] => [
       `reading ${lane}`,
       `plan ${lane}`,
-      ...new Array<string>(units).fill(`unit ${lane}`),
+      ...Array.from({ length: units }, () => `unit ${lane}`),
     ]
     expect(named).toEqual([...of('a', 3), ...of('b', 0), ...of('c', 2)])
     const shares = events.flatMap((event) => (event.type === 'status' ? [event.percentDone] : []))

@@ -4,6 +4,7 @@ import { planRoom } from '../../src/synapse/room-plan.ts'
 import type { RoomShape } from '../support/synapse/grow.ts'
 import { imaginedHistory, imaginedRoom } from '../support/synapse/imagined-history.ts'
 import { readDrawn } from '../support/synapse/random-history.ts'
+import type { DrawnRoom, Row } from '../support/synapse/random-history.ts'
 import { carriedOut, leastRows, maxDepthOf, rowsOf, statesOf, written } from '../support/synapse/reference.ts'
 
 const shapes: readonly RoomShape[] = [
@@ -59,4 +60,46 @@ test.each<[NonNullable<RoomShape['shape']>, number]>([
   expect(summary.after.rows).toBeLessThan(share * summary.bound.rows)
   expect(summary.bound.rows).toBeGreaterThanOrEqual(history.entries.count - 1)
   expect(summary.bound.rows).toBeLessThanOrEqual(summary.after.rows)
+})
+
+test('branches that run side by side for ever and have little in common: each is packed down as if it were alone', () => {
+  const [branches, keys, groups] = [4, 300, 8000]
+  const states = Array.from({ length: branches }, (_, branch) =>
+    Array.from({ length: keys }, (_, key): Row => [`k${key}\0`, `$${branch}.${key}`]),
+  )
+  const room: DrawnRoom = {
+    groups: Array.from({ length: groups }, (_, n) => {
+      const state = states[n % branches]!
+      const set: Row = [`k${n % keys}\0`, `$new${n}`]
+      state[n % keys] = set
+      const snapshot = Math.floor(n / branches) % 100 === 0
+      return { id: n + 1, bases: snapshot ? [] : [n + 1 - branches], rows: snapshot ? [...state] : [set] }
+    }),
+    pending: [],
+    referenced: [],
+    tips: [groups],
+    strangers: [],
+    range: null,
+  }
+  const { summary } = planRoom(readDrawn(room))
+  // A group sets one key; the first of each branch has them all.
+  expect(summary.bound.rows).toBe(groups - branches + branches * keys)
+  expect(summary.after.rows).toBeLessThan(2 * summary.bound.rows)
+  expect(summary.after.maxDepth).toBeLessThanOrEqual(100)
+})
+
+test('a state that thousands of others differ from in a key or two', () => {
+  const groups = Array.from({ length: 12_000 }, (_, n) => ({
+    id: n + 1,
+    bases: n === 0 ? [] : [1],
+    rows: Array.from({ length: n === 0 ? 40 : 2 }, (_, k): Row => [
+      `k${n === 0 ? k : (n * (k + 1)) % 41}\0`,
+      `$${n}.${k}`,
+    ]),
+  }))
+  const room: DrawnRoom = { groups, pending: [], referenced: [], tips: [1], strangers: [], range: null }
+  const sound = { ...room, groups: groups.filter(({ rows }) => new Set(rows.map(([key]) => key)).size === rows.length) }
+  const { before, after, bound } = planRoom(readDrawn(sound)).summary
+  expect(after).toEqual(before)
+  expect(bound.rows).toBe(before.rows)
 })

@@ -126,7 +126,7 @@ function numberIn(table: EntryTable, text: string): number {
 test('no text can move the border between key and event: a long event id cannot pose as the end of a key', () => {
   // The words of both rows are the same, paddings included: 99 is the letter c, and the length of an event counts modulo 256.
   const key = 'm.room.member\t'.padEnd(99, 'x')
-  const event = '$'.padEnd(255, 'y') + 'c' + '$end'
+  const event = `${'$'.padEnd(255, 'y')}c$end`
   const table = new EntryTable(plainHashKey)
   const one = numberIn(table, `${key}\t${event}`)
   const other = numberIn(table, `${key}c${event.slice(0, 255)}\t${event.slice(256)}`)

@@ -161,5 +161,5 @@ test('no moves, no groups, no rows', () => {
   }
   expect(fingerprints({ ...nothing, entries })).toHaveLength(0)
   const empty = { base: new Int32Array([-1, 0]), deltas: { start: new Uint32Array(3), rows: new Uint32Array(0) } }
-  expect([...fingerprints({ ...empty, entries })]).toEqual(new Array(8).fill(0))
+  expect([...fingerprints({ ...empty, entries })]).toEqual(Array.from({ length: 8 }, () => 0))
 })

@@ -20,7 +20,7 @@ const steps = fc.array(
 
 /** Builds the tree, in the many ways it is used. Returns the states of its nodes, the empty one first. */
 function grown(tree: StateTree, drawn: typeof steps extends fc.Arbitrary<infer T> ? T : never): number[][] {
-  const known = [new Array<number>(keys).fill(0)]
+  const known = [Array.from({ length: keys }, () => 0)]
   for (const { state, from, parent, how } of drawn) {
     tree.moveTo(from % known.length)
     const here = known[tree.at]!
