@@ -13,12 +13,12 @@ import type { SynapseDatabase } from './database.ts'
 import { hashKeyWords } from './entry-hash.ts'
 import { fingerprints } from './fingerprints.ts'
 import type { RoomHistory } from './history.ts'
-import { inspectRooms } from './inspect.ts'
 import { moveGroups } from './move-groups.ts'
 import type { MoveResult } from './move-groups.ts'
 import { moveUnits } from './move-unit.ts'
 import type { MoveUnit } from './move-unit.ts'
 import { ProofBudget } from './proof-budget.ts'
+import { rankRooms } from './rank-rooms.ts'
 import { readRoom } from './read-room.ts'
 import type { GroupRange, ReadRoomOptions } from './read-room.ts'
 import { ReadSnapshot } from './read-snapshot.ts'
@@ -97,9 +97,7 @@ class StateGroupCompactor implements Compactor<RoomFacts, MoveUnit>, AsyncDispos
       await using state = await ReadSnapshot.open(() => this.#database.connectState(), signal)
       await requireRooms(rooms, state)
       for (const lane of new Set(rooms)) scopes.push({ lane, rowsEstimate: 1 })
-    } else
-      for await (const { room, rows } of inspectRooms(this.#database, { signal }))
-        scopes.push({ lane: room, rowsEstimate: Math.max(1, rows) })
+    } else for await (const scope of rankRooms(this.#database, signal)) scopes.push(scope)
     return scopes
   }
 
