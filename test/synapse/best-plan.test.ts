@@ -16,8 +16,8 @@ const shapes: readonly RoomShape[] = [
   { seed: 6, shape: 'initial' },
 ]
 
-describe.each(shapes)('a room of 600 groups, $shape, seed $seed', (shape) => {
-  const room = imaginedRoom({ groups: 600, ...shape })
+describe.each(shapes)('a room of 400 groups, $shape, seed $seed', (shape) => {
+  const room = imaginedRoom({ groups: 400, ...shape })
   const history = readDrawn(room)
 
   test('its bound is that of plain counting', () => {
@@ -63,7 +63,7 @@ test.each<[NonNullable<RoomShape['shape']>, number]>([
 })
 
 test('branches that run side by side for ever and have little in common: each is packed down as if it were alone', () => {
-  const [branches, keys, groups] = [4, 300, 8000]
+  const [branches, keys, groups] = [4, 200, 8000]
   const states = Array.from({ length: branches }, (_, branch) =>
     Array.from({ length: keys }, (_, key): Row => [`k${key}\0`, `$${branch}.${key}`]),
   )
