@@ -19,14 +19,7 @@ export interface RunOptions extends BudgetOptions {
 }
 
 /** Errors that mean the rest of the run has no chance either. */
-const fatal = new Set([
-  'connection-failed',
-  'authentication-failed',
-  'locked',
-  'no-permission',
-  'output-failed',
-  'no-such-room',
-])
+const fatal = new Set(['connection-failed', 'authentication-failed', 'locked', 'no-permission', 'output-failed'])
 
 /**
  * Runs a compactor.

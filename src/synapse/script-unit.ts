@@ -2,7 +2,7 @@
 import pg from 'pg'
 import type { Left } from '../core/unit.ts'
 import type { Connection } from '../database/postgres.ts'
-import { prepareRewrites, transactionSettings } from './move-groups.ts'
+import { groupsToFence, prepareRewrites, transactionSettings } from './move-groups.ts'
 import type { Rewrite } from './move-groups.ts'
 import type { MoveUnit } from './move-unit.ts'
 import type { RowReader } from './row-reader.ts'
@@ -77,9 +77,9 @@ function render(
   const targets = rewrites.map(({ group }) => group)
   const bases = [...new Set(rewrites.flatMap(({ newBase }) => (newBase === null ? [] : [newBase])))]
   const involved = [...new Set([...targets, ...bases])]
-  const rebased = rewrites.filter(({ oldBase, newBase }) => oldBase !== newBase)
-  const edgesGone = rebased.filter(({ oldBase }) => oldBase !== null).map(({ group }) => group)
-  const edgesNew = rebased.filter(({ newBase }) => newBase !== null)
+  // An edge that stays is written too: whoever else moves the group then fails, or makes us fail.
+  const edgesGone = rewrites.filter(({ oldBase }) => oldBase !== null).map(({ group }) => group)
+  const edgesNew = rewrites.filter(({ newBase }) => newBase !== null)
   const rowsGone = rewrites.reduce((sum, { gone }) => sum + gone.length, 0)
   const added = rewrites.flatMap(({ group, added: entries }) =>
     entries.map((entry) => ({ group, ...reader.text(entry)! })),
@@ -130,7 +130,7 @@ ${
     before := before || coalesce(hash, '');
   END LOOP;
 
-  UPDATE state_groups SET event_id = event_id WHERE id = ANY (${array(bases)}::bigint[]);
+  UPDATE state_groups SET event_id = event_id WHERE id = ANY (${array(groupsToFence(rewrites))}::bigint[]);
   DELETE FROM state_group_edges WHERE state_group = ANY (${array(edgesGone)}::bigint[]);
   GET DIAGNOSTICS counted = ROW_COUNT;
   ASSERT counted = ${edgesGone.length}, 'edges removed: ' || counted;

@@ -83,28 +83,25 @@ test('R10: a script that is run twice at once, or beside a tamp, is carried out 
   expect((await execute(room.synapse)).units.planned).toBe(0)
 })
 
-test.fails(
-  'R3: a purge with an old snapshot of a group to which the script has just given its first base',
-  async () => {
-    await using room = await scene({ seed: 1, groups: 1 })
-    // Level plans change bases also where no row is saved: nothing of the second group but its edge is written.
-    const name = '!first:example.org'
-    const rows = [['a'], ['b'], ['c'], ['c']].map(([event]) => ['t', 'k', `$${event}`] as const)
-    const groups = rows.map((row, i) => ({
-      id: 11 + i,
-      base: undefined,
-      delta: [row],
-      state: new Map(),
-      referenced: false,
-    }))
-    await insertRoom(room.session, { room: name, groups, rows: 4 })
-    const [head, unit] = await scriptOf(room, { rooms: [name], plan: { levels: [2] } })
-    await using psql = await room.database.connect()
-    await psql.query(`${head}${unit}`)
-    const purging = purge(room, 12)
-    await someoneWaits(room.session)
-    await psql.query('COMMIT')
-    expect((await purging).deleted).toEqual([12])
-    expect(await harm(room.session, room.states)).toEqual(unharmed)
-  },
-)
+test('R3: a purge with an old snapshot of a group to which the script has just given its first base', async () => {
+  await using room = await scene({ seed: 1, groups: 1 })
+  // Level plans change bases also where no row is saved: nothing of the second group but its edge is written.
+  const name = '!first:example.org'
+  const rows = [['a'], ['b'], ['c'], ['c']].map(([event]) => ['t', 'k', `$${event}`] as const)
+  const groups = rows.map((row, i) => ({
+    id: 11 + i,
+    base: undefined,
+    delta: [row],
+    state: new Map(),
+    referenced: false,
+  }))
+  await insertRoom(room.session, { room: name, groups, rows: 4 })
+  const [head, unit] = await scriptOf(room, { rooms: [name], plan: { levels: [2] } })
+  await using psql = await room.database.connect()
+  await psql.query(`${head}${unit}`)
+  const purging = purge(room, 12)
+  await someoneWaits(room.session)
+  await psql.query('COMMIT')
+  expect((await purging).deleted).toEqual([12])
+  expect(await harm(room.session, room.states)).toEqual(unharmed)
+})

@@ -29,6 +29,12 @@ interface Room {
   /** Transactions of Synapse's that are in this room: it does not purge a room while there are. */
   busy: number
   closing: boolean
+  /**
+   * Bases on which a group is being stored, and groups that are being purged. Synapse's ten minutes keep its own two apart; here the
+   * queue says 1970, so that tamp has nothing of them, and this does it.
+   */
+  readonly based: Set<number>
+  readonly purged: Set<number>
 }
 
 test(
@@ -64,7 +70,14 @@ test(
         firstId: n * 100_000,
       })
       for (const { id, state } of groups) states.set(id, state)
-      rooms.push({ name: room, groups: groups.map(({ id }) => id), busy: 0, closing: false })
+      rooms.push({
+        name: room,
+        groups: groups.map(({ id }) => id),
+        busy: 0,
+        closing: false,
+        based: new Set(),
+        purged: new Set(),
+      })
       growing = false
     }
     for (let n = 0; n < 6; n++) await grow()
@@ -100,6 +113,8 @@ test(
       for (let n = 0; going(); n++) {
         await inRoom(random.pick(open()), async (room) => {
           const base = room.groups[Math.max(0, room.groups.length - 1 - random.below(40))]!
+          if (room.purged.has(base)) return
+          room.based.add(base)
           const key = random.below(18)
           const [type, name] = key % 3 === 0 ? ['example.key', `k${key}`] : ['m.room.member', `@u${key}:example.org`]
           const event = `$soak${n}-${Math.round(deadline)}`
@@ -112,6 +127,8 @@ test(
           } catch (error) {
             // Its base has been purged.
             if (!/is not there/.test((error as Error).message)) throw error
+          } finally {
+            room.based.delete(base)
           }
         })
         await sleep(random.below(10))
@@ -123,7 +140,10 @@ test(
       while (going()) {
         await inRoom(random.pick(open()), async (room) => {
           const from = random.below(Math.max(1, room.groups.length - 20))
-          const groups = room.groups.slice(from, from + 1 + random.below(12)).filter(() => random.chance(0.6))
+          const groups = room.groups
+            .slice(from, from + 1 + random.below(12))
+            .filter((group) => random.chance(0.6) && !room.based.has(group))
+          for (const group of groups) room.purged.add(group)
           await session.query('DELETE FROM event_to_state_groups WHERE state_group = ANY ($1)', [groups])
           await markPending(session, groups, 0)
           const purge = purgeUnreferencedStateGroups(session, await pendingGroups(session, groups))
@@ -211,7 +231,9 @@ test(
 
     await Promise.all([writer(), purger(), roomPurger(), compactor(false), compactor(true), reader()])
     console.log(JSON.stringify(done))
-    for (const [what, count] of Object.entries(done)) expect(count, what).toBeGreaterThan(0)
+    // Whether anything collided is chance; that everybody got to work is not.
+    for (const what of ['stored', 'purged', 'expanded', 'rooms', 'runs', 'units', 'read'] as const)
+      expect(done[what], what).toBeGreaterThan(0)
 
     const judge = async (): Promise<void> => {
       const now = await rememberStates(database.session)
