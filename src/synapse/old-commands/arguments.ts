@@ -1,7 +1,7 @@
 // The flags of the old compressor's two commands, as its users know them: what they mean, and their defaults.
 // A refused value is never repeated: it may be a connection string in the wrong place.
 import { TampError } from '../../core/errors.ts'
-import { defaultLevels } from '../level-plan.ts'
+import { defaultLevels } from '../plan/level-plan.ts'
 
 /** `best` is ours; `levels` is what the old commands did, and the default. */
 export type OldPlan = 'best' | { readonly levels: readonly number[] }

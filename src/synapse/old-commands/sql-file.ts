@@ -1,9 +1,9 @@
 // The SQL file of `synapse_compress_state -o`: for every group that changes, its edge and all its rows, taken out and put in again.
 import { TampError } from '../../core/errors.ts'
 import type { Connection } from '../../database/postgres.ts'
-import type { RoomPlan } from '../room-plan.ts'
-import { RowReader } from '../row-reader.ts'
-import type { RowText } from '../row-reader.ts'
+import type { RoomPlan } from '../plan/room-plan.ts'
+import { RowReader } from '../move/row-reader.ts'
+import type { RowText } from '../move/row-reader.ts'
 
 /** Rows whose texts are looked up at a time. */
 const batchRows = 5_000

@@ -1,7 +1,7 @@
 // Random histories of a room, small enough to shrink and odd enough to hurt: forks, backfill, removed keys, states that come again,
 // needless rows, gaps, pending groups, a range, and the ways in which stores were found broken.
 import fc from 'fast-check'
-import { HistoryBuilder } from '../../../src/synapse/history-builder.ts'
+import { HistoryBuilder } from '../../../src/synapse/read/history-builder.ts'
 import { Bar } from '../../../src/synapse/history.ts'
 import type { RoomHistory } from '../../../src/synapse/history.ts'
 import { stateKey } from './full-state.ts'

@@ -1,6 +1,6 @@
 // What planners and proofs are held against: the plainest code that can say what a state is, what a legal base is, what the least
 // rows are. Maps of text, no hashes, no trees; quadratic and worse.
-import type { Moves } from '../../../src/synapse/fingerprints.ts'
+import type { Moves } from '../../../src/synapse/plan/fingerprints.ts'
 import type { RoomHistory } from '../../../src/synapse/history.ts'
 import type { State } from './full-state.ts'
 import { copyRow } from './random-history.ts'
