@@ -57,9 +57,10 @@ function median(numbers: readonly number[]): number {
 }
 
 function say(name: string, text: string): void {
-  console.log(`${name.padEnd(46)}${text}`)
+  console.log(`${name.padEnd(72)}${text}`)
 }
 
+let ceiling = 0
 await using setup = await openSession(server.url)
 await setup.query('CREATE DATABASE large')
 {
@@ -72,8 +73,13 @@ await setup.query('CREATE DATABASE large')
   await session.query('VACUUM ANALYZE')
   await session.query('CHECKPOINT')
   say('the room', `${groups} groups, ${rows} rows`)
-  const ceiling = Math.round((rows * 16) / 1e6 + 150)
+  ceiling = Math.round((rows * 16) / 1e6 + 150)
   say('memory ceiling: 16 bytes a row and 150 MB', `${ceiling} MB`)
+}
+
+function sayMemory(name: string, megabytes: number): void {
+  say(name, `${megabytes} MB`)
+  if (megabytes > ceiling) process.exitCode = 1
 }
 
 // Reading, planning and proving, against receiving the same columns: pairs in one process.
@@ -83,7 +89,7 @@ const planRatio = median(pairs.map(({ floor, plan }) => plan!.seconds / floor!.s
 const planSeconds = median(pairs.map(({ plan }) => plan!.seconds))
 say('plan with full proof / COPY of the same columns', `${planRatio.toFixed(2)} ×`)
 say('  ends at', `${pairs[0]!.plan!.rows} rows, depth ${pairs[0]!.plan!.depth}`)
-say('  peak memory of plan and proof', `${(await measure('plan', at('large'))).peakMegabytes} MB`)
+sayMemory('  peak memory of plan and proof', (await measure('plan', at('large'))).peakMegabytes)
 
 // Writing, against one bulk DELETE and INSERT of the same rows.
 const writes: { ratio: number; peak: number }[] = []
@@ -94,7 +100,7 @@ for (let n = 0; n < Math.min(3, Number(values.rounds)); n++) {
   writes.push({ ratio: execute!.seconds / bulk, peak: peakMegabytes })
 }
 say('execution / one bulk DELETE and INSERT', `${median(writes.map(({ ratio }) => ratio)).toFixed(2)} ×`)
-say('  peak memory of the whole run', `${Math.max(...writes.map(({ peak }) => peak))} MB`)
+sayMemory('  peak memory of the whole run', Math.max(...writes.map(({ peak }) => peak)))
 
 /** Seconds of one transaction that turns the room as it was into the room as tamp left it, knowing every row beforehand. */
 async function bulkSeconds(compacted: string): Promise<number> {

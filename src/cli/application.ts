@@ -4,9 +4,8 @@ import { readFile } from 'node:fs/promises'
 import { TampError } from '../core/errors.ts'
 import type { TampContext } from './command.ts'
 import { demoCommand, demoSynapseCommand } from './demo.ts'
-import { sentence } from './figures.ts'
 import { helpPage } from './help-page.ts'
-import { errorLine } from './json-lines.ts'
+import { tellFailure } from './failure.ts'
 import { synapseCheckCommand } from './synapse-check.ts'
 import { synapseCompactCommand } from './synapse-compact.ts'
 import { synapseInspectCommand } from './synapse-inspect.ts'
@@ -103,13 +102,7 @@ function reportFailure(terminal: Terminal, failure: unknown, words: readonly str
     failure instanceof TampError
       ? failure
       : new TampError('failed', failure instanceof Error ? failure.message : String(failure), { cause: failure })
-  const message = sentence(error.message)
-  if (words.includes('--json')) {
-    const { code, hint } = error
-    terminal.out(errorLine(new TampError(code, message, hint === undefined ? {} : { hint })))
-  }
-  terminal.err(`${terminal.styleErr(['red', 'bold'], 'tamp:')} ${message}\n`)
-  if (error.hint !== undefined) terminal.err(`${terminal.styleErr('dim', `      ${sentence(error.hint)}`)}\n`)
+  tellFailure(terminal, error, words.includes('--json'))
   return error.exitStatus
 }
 

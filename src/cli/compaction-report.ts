@@ -129,10 +129,13 @@ function resultBlock(report: Report, terminal: Terminal): string[] {
   const { mode, before, after, units, proof, lanes } = report
   const saved = before.rows - after.rows
   const changes = lanes.reduce((sum, lane) => sum + lane.changes, 0)
+  const anew = mode === 'execute' ? report.itemsChanged : changes
   const verb = { 'dry-run': 'would be saved', script: 'are saved by the script', execute: 'saved' }[mode]
   const freed = (before.bytesEstimate ?? 0) - (after.bytesEstimate ?? 0)
   const lines: string[] = []
-  if (lanes.length === 0 && report.skipped.length === 0) lines.push('There are no state groups here.')
+  if (lanes.length === 0 && !report.complete) lines.push('No room was planned.')
+  else if (lanes.length === 0 && report.skipped.length > 0) lines.push('No room could be planned.')
+  else if (lanes.length === 0) lines.push('There are no state groups here.')
   else if (changes === 0) lines.push(terminal.style('bold', 'Nothing to save: no plan is smaller than what is there.'))
   else {
     const figure = `${count(saved)} of ${counted(before.rows, 'row')} ${verb} (${percent(saved, before.rows)}), about ${bytes(freed)}`
@@ -144,14 +147,14 @@ function resultBlock(report: Report, terminal: Terminal): string[] {
           : ''
     lines.push(
       terminal.style('bold', `${figure}.`),
-      `${work}${counted(changes, 'state group')} stored anew, ${duration(report.seconds)}.`,
+      `${work}${counted(anew, 'state group')} stored anew, ${duration(report.seconds)}.`,
     )
   }
   if (proof.mismatches > 0)
     lines.push(
       terminal.style(
         'red',
-        `Proof failed: ${counted(proof.mismatches, 'state')} differed; what failed was not written.`,
+        `Proof failed: ${counted(proof.mismatches, 'state')} differed. A unit whose proof fails is rolled back; see what is said above of each.`,
       ),
     )
   else if (proof.checked > 0)
@@ -175,8 +178,8 @@ function closing({ mode, stopped }: Report, changes: number): string {
   if (mode === 'execute' && stopped === 'limit') return `${limited}The next run goes on from here.`
   if (mode === 'execute' && changes > 0)
     return (
-      'New state takes up the freed space. To give it back to the disk: pg_repack -t state_groups_state, ' +
-      'or VACUUM FULL state_groups_state while Synapse is stopped.'
+      'New state takes up the freed space. To give it back to the disk: VACUUM FULL state_groups_state, which locks the table; ' +
+      'REINDEX INDEX CONCURRENTLY state_groups_state_type_idx shrinks its index without that.'
     )
   return limited.trim()
 }

@@ -1,9 +1,10 @@
 // The exit status of a run that came to its end, one way or the other. Where several apply the first of 130, 12, 1, 75, 3 is given.
 import type { Report } from '../core/report.ts'
 
-export function exitStatus(report: Pick<Report, 'stopped' | 'proof' | 'units' | 'skipped'>): number {
+export function exitStatus(report: Pick<Report, 'stopped' | 'proof' | 'units' | 'skipped' | 'failure'>): number {
   if (report.stopped === 'interrupted') return 130
   if (report.proof.mismatches > 0) return 12
+  if (report.failure !== undefined) return report.failure.exitStatus
   if (report.stopped === 'limit') return 75
   if (report.units.failed > 0 || report.units.skipped > 0 || report.skipped.length > 0) return 3
   return 0

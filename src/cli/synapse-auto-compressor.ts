@@ -11,4 +11,6 @@ if (nodeIsTooOld(process.versions.node)) {
   await import('./small-memory.ts')
   const { runAutoCompressor } = await import('./old-commands.ts')
   process.exitCode = await runAutoCompressor(process.argv.slice(2))
+  // What has been interrupted may still be waiting for a server that does not answer.
+  if (process.exitCode === 130) process.exit()
 }

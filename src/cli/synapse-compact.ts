@@ -10,6 +10,7 @@ import type { OutputFlags, TampContext } from './command.ts'
 import { compactionText } from './compaction-report.ts'
 import { checkConnectionFlags, connectionFlags, openDatabase, roomFlag } from './connection-options.ts'
 import type { ConnectionFlags } from './connection-options.ts'
+import { tellFailure } from './failure.ts'
 import { compactExitStatuses, exitStatus } from './exit-status.ts'
 import { counted, duration, printable } from './figures.ts'
 import { Interruption } from './interruption.ts'
@@ -160,8 +161,9 @@ async function runCompact(terminal: Terminal, given: CompactFlags): Promise<numb
       onEvent: listener(terminal, given, shown),
     })
   })()
-  if (report.stopped !== 'interrupted') await script?.finish()
+  if (report.stopped !== 'interrupted' && report.failure === undefined) await script?.finish()
 
+  if (report.failure !== undefined) tellFailure(terminal, report.failure, json)
   if (json) terminal.out(summaryLine(report, nothingMeasured))
   else {
     const text = compactionText(report, { quiet, verbose }, terminal)

@@ -8,25 +8,35 @@ export interface BudgetOptions {
   readonly load?: number | undefined
 }
 
+/** Seconds a timer can wait for: 2^31 milliseconds. */
+const longestTimer = 2_147_483
+
 export class Budget {
   readonly #deadline: number
   readonly #load: number
+  /** Fires at the deadline. */
+  readonly signal: AbortSignal
   /** Seconds spent pausing. */
   throttledSeconds = 0
 
   constructor({ maxSeconds = Infinity, load = 1 }: BudgetOptions = {}) {
     this.#deadline = performance.now() + maxSeconds * 1000
     this.#load = load
+    this.signal =
+      maxSeconds < longestTimer ? AbortSignal.timeout(Math.max(0, maxSeconds * 1000)) : new AbortController().signal
   }
 
   /** True when no further unit should start. */
   get spent(): boolean {
-    return performance.now() >= this.#deadline
+    return this.signal.aborted || performance.now() >= this.#deadline
   }
 
-  /** Pauses after `busySeconds` of work, as long as the load asks for; wakes up early for the signal and the deadline. */
-  async rest(busySeconds: number, signal: AbortSignal, tell: (reason: string) => void): Promise<void> {
-    const wanted = busySeconds * (1 / this.#load - 1)
+  /**
+   * Pauses after `busySeconds` of work, as long as the load asks for; wakes up early for the signal and the deadline.
+   * @param jobs how many share the load
+   */
+  async rest(busySeconds: number, jobs: number, signal: AbortSignal, tell: (reason: string) => void): Promise<void> {
+    const wanted = this.#load >= 1 ? 0 : busySeconds * (jobs / this.#load - 1)
     const left = (this.#deadline - performance.now()) / 1000
     const seconds = Math.min(wanted, left)
     if (seconds < 0.001) return
@@ -41,7 +51,8 @@ export class Budget {
 const unitSeconds = 0.5
 const firstWeight = 5_000
 const smallestWeight = 200
-const largestWeight = 500_000
+/** Rows of a unit are in memory together, and their garbage after them. */
+const largestWeight = 50_000
 
 /** Sizes units by the time the last ones took. */
 export class Pace {

@@ -1,5 +1,6 @@
 // What a run found, did and proved: one model for dry run, script and execution. The terminal and `--json` are views of it.
 
+import type { TampError } from './errors.ts'
 import type { Left } from './unit.ts'
 
 /** Something odd in the database that an operator should know of. Codes are stable. */
@@ -63,6 +64,8 @@ export interface Report {
   readonly after: Measure
   readonly bound: Bound
   readonly units: UnitCounts
+  /** Items (groups) that were stored anew; 0 unless executed. */
+  readonly itemsChanged: number
   readonly proof: { readonly checked: number; readonly mismatches: number }
   readonly lanes: readonly LanePlan[]
   readonly findings: readonly Finding[]
@@ -72,4 +75,6 @@ export interface Report {
   readonly throttledSeconds: number
   /** Why the run ended before it was complete. */
   readonly stopped?: 'limit' | 'interrupted'
+  /** What ended it, such as a server that went away and did not come back. */
+  readonly failure?: TampError
 }

@@ -2,7 +2,7 @@
 // Lanes run side by side, units of a lane in sequence. One bad lane or unit never stops the rest; every stop is clean.
 import { Budget, Pace } from './budget.ts'
 import type { BudgetOptions } from './budget.ts'
-import type { Compactor, Scope } from './compactor.ts'
+import type { Compactor, Planned, Scope } from './compactor.ts'
 import { TampError } from './errors.ts'
 import type { Listener } from './events.ts'
 import type { LanePlan, Measure, Mode, Report } from './report.ts'
@@ -37,15 +37,22 @@ class Run<Facts, Item extends Unit> {
   readonly #options: RunOptions
   readonly #budget: Budget
   readonly #signal: AbortSignal
+  /** Fires for the signal and at the deadline: for reading, which may be given up at any moment. */
+  readonly #readSignal: AbortSignal
   readonly #lanes: LanePlan[] = []
   readonly #skipped: Left[] = []
   readonly #started = performance.now()
   readonly #units = { planned: 0, done: 0, skipped: 0, failed: 0 }
+  #items = 0
   #checked = 0
   #mismatches = 0
   #stopped: 'limit' | 'interrupted' | undefined
-  /** One lane met what ends the whole run: the others start no further unit. */
-  #hopeless = false
+  /** What one lane met and what ends the whole run: the others start no further unit. */
+  #failure: TampError | undefined
+  /** Units that are being applied, and the plan they wait for: no transaction stays open while planning keeps the process busy. */
+  readonly #applying = new Set<Promise<unknown>>()
+  #planning: Promise<void> = Promise.resolve()
+  #moreSkipped = 0
   #rowsToDo = 0
   #rowsDone = 0
 
@@ -54,33 +61,40 @@ class Run<Facts, Item extends Unit> {
     this.#options = options
     this.#budget = new Budget(options)
     this.#signal = options.signal ?? new AbortController().signal
+    this.#readSignal = AbortSignal.any([this.#signal, this.#budget.signal])
   }
 
   async run(): Promise<Report> {
     const scopes: Scope[] = []
     try {
-      for await (const scope of this.#compactor.survey(this.#signal)) {
+      for await (const scope of this.#compactor.survey(this.#readSignal)) {
         scopes.push(scope)
         this.#rowsToDo += scope.rowsEstimate
       }
     } catch (error) {
       if (!isInterruption(error)) throw error
-      this.#stopped = 'interrupted'
+      this.#interrupt()
     }
     let next = 0
     const worker = async (): Promise<void> => {
       while (next < scopes.length && !this.#mustStop()) await this.#lane(scopes[next++]!)
     }
-    const workers = await Promise.allSettled(Array.from({ length: this.#options.jobs ?? 1 }, worker))
+    const workers = await Promise.allSettled(Array.from({ length: this.#jobs }, worker))
     for (const ended of workers) if (ended.status === 'rejected') throw ended.reason
+    // What was done and what was left is told in any case; only a run that changed nothing is nothing but its error.
+    if (this.#failure !== undefined && this.#units.done === 0) throw this.#failure
     return this.#report()
+  }
+
+  get #jobs(): number {
+    return this.#options.jobs ?? 1
   }
 
   /** True when no further unit may start; remembers why. */
   #mustStop(): boolean {
     if (this.#signal.aborted) this.#stopped = 'interrupted'
     else if (this.#budget.spent) this.#stopped ??= 'limit'
-    return this.#stopped !== undefined || this.#hopeless
+    return this.#stopped !== undefined || this.#failure !== undefined
   }
 
   async #lane(scope: Scope): Promise<void> {
@@ -88,8 +102,10 @@ class Run<Facts, Item extends Unit> {
     let rowsLeft = rowsEstimate
     try {
       this.#options.onEvent?.({ type: 'reading', lane, rowsEstimate })
-      const facts = await this.#compactor.read(lane, this.#signal)
-      const { plan, units } = this.#compactor.plan(facts)
+      const started = performance.now()
+      const facts = await this.#compactor.read(lane, this.#readSignal)
+      await this.#rest((performance.now() - started) / 1000)
+      const { plan, units } = await this.#plan(facts)
       if (plan.proof.mismatches > 0) {
         this.#mismatches += plan.proof.mismatches
         this.#skip(lane, `the plan would have changed the answer for ${plan.proof.mismatches} of its items`)
@@ -103,31 +119,61 @@ class Run<Facts, Item extends Unit> {
         this.#rowsDone += rows
         this.#tellStatus(null)
       }
-      const after = plan.changes === 0 ? undefined : await this.#carryOut(plan, facts, units, told)
-      this.#lanes.push(after === undefined ? plan : { ...plan, after })
+      // Until it has been measured, what is executed counts as it was before.
+      const unmeasured = this.#options.mode === 'execute' ? plan.before : plan.after
+      const index = this.#lanes.push({ ...plan, after: unmeasured }) - 1
+      if (plan.changes > 0) this.#lanes[index] = { ...plan, after: await this.#carryOut(plan, facts, units, told) }
     } catch (error) {
-      if (isInterruption(error)) this.#stopped = 'interrupted'
-      else if (error instanceof TampError && fatal.has(error.code)) {
-        this.#hopeless = true
-        throw error
-      } else this.#skip(lane, error instanceof Error ? error.message : String(error))
+      this.#fail(lane, error)
     } finally {
       this.#rowsDone += rowsLeft
       this.#tellStatus(null)
     }
   }
 
-  #skip(subject: string, reason: string): void {
-    this.#skipped.push({ subject, reason })
+  /** Takes note of what a lane met: an interruption, the end of everything, or a reason to leave the lane. */
+  #fail(lane: string, error: unknown): void {
+    if (isInterruption(error)) this.#interrupt()
+    else if (error instanceof TampError && fatal.has(error.code)) this.#failure ??= error
+    else this.#skip(lane, error instanceof Error ? error.message : String(error))
   }
 
-  /** Sends the units of a lane where the mode wants them, and tells what share of the lane is done. Returns what the lane is afterwards, if that was measured. */
+  /** Somebody told what was under way to stop: the deadline, or the caller. */
+  #interrupt(): void {
+    if (!this.#mustStop()) this.#stopped = 'interrupted'
+  }
+
+  #skip(subject: string, reason: string): void {
+    if (this.#skipped.length < namedSkips) this.#skipped.push({ subject, reason })
+    else this.#moreSkipped++
+  }
+
+  /** Plans while no unit's transaction is open, because planning lets nothing else in this process run. */
+  async #plan(facts: Facts): Promise<Planned<Item>> {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    const before = this.#planning
+    this.#planning = before.then(() => promise)
+    try {
+      await before
+      while (this.#applying.size > 0) await Promise.allSettled(this.#applying)
+      return this.#compactor.plan(facts)
+    } finally {
+      resolve()
+    }
+  }
+
+  /** Pauses after work as the load asks for. Of several jobs each pauses for all. */
+  async #rest(busySeconds: number): Promise<void> {
+    await this.#budget.rest(busySeconds, this.#jobs, this.#signal, (reason) => this.#tellStatus(reason))
+  }
+
+  /** Sends the units of a lane where the mode wants them, and tells what share of the lane is done. Returns what the lane is afterwards. */
   async #carryOut(
     plan: LanePlan,
     facts: Facts,
     units: (weight: () => number) => Iterable<Item & { weight: number; items: number }>,
     told: (share: number) => void,
-  ): Promise<Measure | undefined> {
+  ): Promise<Measure> {
     const { mode, write } = this.#options
     const pace = new Pace()
     if (mode === 'execute') {
@@ -137,39 +183,57 @@ class Run<Facts, Item extends Unit> {
         return plan.before
       }
     }
+    let done = 0
     for (const unit of units(pace.weight)) {
       if (mode !== 'dry-run' && this.#mustStop()) break
       this.#units.planned++
       if (mode === 'script') {
         const { text, left } = await this.#compactor.script(unit)
-        this.#skipped.push(...left)
+        for (const { subject, reason } of left) this.#skip(subject, reason)
         await write?.(text)
       }
-      if (mode === 'execute') await this.#apply(unit, pace)
+      if (mode === 'execute' && (await this.#apply(unit, pace))) done++
       told(unit.items / plan.changes)
     }
-    if (mode !== 'execute') return undefined
-    const verified = await this.#compactor.verify(facts, this.#stopped === undefined ? this.#signal : never)
-    this.#checked += verified.checked
-    this.#mismatches += verified.mismatches
-    if (verified.mismatches > 0)
-      this.#skip(
-        plan.lane,
-        `${verified.mismatches} answers differ from those before: the database was changed by somebody else`,
-      )
-    return verified.after
+    if (mode !== 'execute') return plan.after
+    return done === 0 ? plan.before : await this.#verify(plan, facts)
   }
 
-  async #apply(unit: Item & { weight: number; items: number }, pace: Pace): Promise<void> {
+  /** Reads a lane once more. Where that cannot be, what was done stays done, and the report says what it does not know. */
+  async #verify(plan: LanePlan, facts: Facts): Promise<Measure> {
+    try {
+      const started = performance.now()
+      const verified = await this.#compactor.verify(facts, this.#signal.aborted ? never : this.#signal)
+      this.#checked += verified.checked
+      this.#mismatches += verified.mismatches
+      if (verified.mismatches > 0)
+        this.#skip(
+          plan.lane,
+          `${verified.mismatches} answers differ from those before: the database was changed by somebody else`,
+        )
+      await this.#rest((performance.now() - started) / 1000)
+      return verified.after
+    } catch (error) {
+      this.#fail(plan.lane, error)
+      this.#skip(plan.lane, 'it could not be read once more at its end: its figures are those from before')
+      return plan.before
+    }
+  }
+
+  async #apply(unit: Item & { weight: number; items: number }, pace: Pace): Promise<boolean> {
+    for (let gate; gate !== this.#planning;) await (gate = this.#planning)
     const start = performance.now()
-    const outcome = await this.#compactor.apply(unit)
+    const applied = this.#compactor.apply(unit)
+    this.#applying.add(applied)
+    const outcome = await applied.finally(() => this.#applying.delete(applied))
     const seconds = (performance.now() - start) / 1000
     pace.took(unit.weight, seconds)
     this.#options.onEvent?.({ type: 'unit', lane: unit.lane, outcome, items: unit.items, seconds })
     if (outcome.status === 'done') {
       this.#units.done++
       this.#checked += outcome.checked
-      this.#skipped.push(...outcome.left)
+      this.#items += unit.items - outcome.left.length
+      for (const { subject, reason } of outcome.left) this.#skip(subject, reason)
     } else if (outcome.status === 'failed') {
       this.#units.failed++
       if (outcome.proof) this.#mismatches++
@@ -178,7 +242,10 @@ class Run<Facts, Item extends Unit> {
       this.#units.skipped++
       this.#skip(unit.lane, outcome.reason)
     }
-    await this.#budget.rest(seconds, this.#signal, (reason) => this.#tellStatus(reason))
+    // Told to stop, a compactor gives up what it would otherwise have waited for.
+    if (outcome.status !== 'done' && this.#signal.aborted) this.#interrupt()
+    await this.#rest(seconds)
+    return outcome.status === 'done'
   }
 
   #tellStatus(waiting: string | null): void {
@@ -198,7 +265,7 @@ class Run<Facts, Item extends Unit> {
     return {
       command: this.#compactor.command,
       mode: this.#options.mode,
-      complete: this.#stopped === undefined,
+      complete: this.#stopped === undefined && this.#failure === undefined,
       before: total(lanes.map((lane) => lane.before)),
       after: total(lanes.map((lane) => lane.after)),
       bound: {
@@ -209,13 +276,21 @@ class Run<Facts, Item extends Unit> {
       proof: { checked: this.#checked, mismatches: this.#mismatches },
       lanes,
       findings: lanes.flatMap((lane) => lane.findings),
-      skipped: this.#skipped,
+      itemsChanged: this.#items,
+      skipped:
+        this.#moreSkipped === 0
+          ? this.#skipped
+          : [...this.#skipped, { subject: `${this.#moreSkipped} more`, reason: 'left as they are, too' }],
       seconds: Math.round((performance.now() - this.#started) / 10) / 100,
       throttledSeconds: Math.round(this.#budget.throttledSeconds * 100) / 100,
       ...(this.#stopped === undefined ? {} : { stopped: this.#stopped }),
+      ...(this.#failure === undefined ? {} : { failure: this.#failure }),
     }
   }
 }
+
+/** Skipped subjects that a report names; of further ones it says how many. */
+const namedSkips = 1000
 
 /** The last look at a lane is taken even when the run has been interrupted. */
 const never = new AbortController().signal

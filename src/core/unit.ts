@@ -4,8 +4,6 @@
 export interface Unit {
   /** What the unit belongs to: a room, a bucket, a column. */
   readonly lane: string
-  /** Not to be applied before this time, in milliseconds since the epoch. */
-  readonly notBefore?: number
 }
 
 /** Something that was left as it is, and why. */
@@ -25,4 +23,3 @@ export type Outcome =
     }
   | { readonly status: 'skipped'; readonly reason: string }
   | { readonly status: 'failed'; readonly reason: string; readonly proof: boolean }
-  | { readonly status: 'later'; readonly reason: string; readonly until: number }

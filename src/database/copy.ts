@@ -1,4 +1,5 @@
 // COPY out of a query as it streams: text format, in the pieces the network brings, lines cut anywhere.
+import pg from 'pg'
 import { to as copyTo } from 'pg-copy-streams'
 import type { Connection } from './postgres.ts'
 
@@ -10,9 +11,15 @@ export async function copyOut(
 ): Promise<number> {
   const stream = connection.client.query(copyTo(`COPY (${query}) TO STDOUT`))
   let bytes = 0
-  for await (const chunk of stream as AsyncIterable<Buffer>) {
-    bytes += chunk.length
-    take(chunk)
+  try {
+    for await (const chunk of stream as AsyncIterable<Buffer>) {
+      bytes += chunk.length
+      take(chunk)
+    }
+  } catch (error) {
+    // Where it was not the server that ended the COPY, the rest of it is still to come: nothing else could use the connection.
+    if (!(error instanceof pg.DatabaseError)) connection.abandon()
+    throw error
   }
   return bytes
 }

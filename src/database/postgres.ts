@@ -25,6 +25,8 @@ export interface Connection extends AsyncDisposable {
   execute(text: string, values?: readonly unknown[]): Promise<number>
   /** Cancels the statement that is running, over a connection of its own. Never throws: it is a request, as in `psql`. */
   cancel(): Promise<void>
+  /** Closes the socket at once: whatever is under way fails, and the connection cannot be used any more. */
+  abandon(): void
 }
 
 export async function connect(settings: PostgresSettings): Promise<Connection> {
@@ -99,8 +101,12 @@ async function open(config: pg.ClientConfig, settings: PostgresSettings): Promis
         await using other = await open(config, settings)
         await other.query('SELECT pg_cancel_backend($1)', [backend])
       } catch {
-        // The server is gone or full: then there is nothing to cancel, or no way to.
+        // The server is gone, or full: ending the connection ends the statement too.
+        socket.destroy()
       }
+    },
+    abandon() {
+      socket.destroy()
     },
     async [Symbol.asyncDispose]() {
       await close(client, socket)

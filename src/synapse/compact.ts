@@ -157,6 +157,7 @@ class StateGroupCompactor implements Compactor<RoomFacts, MoveUnit>, AsyncDispos
   async #move(unit: MoveUnit, deadline: number = performance.now() + busySeconds * 1000): Promise<MoveResult> {
     const reader = this.#reader(unit.plan)
     for (let attempt = 1; ; attempt++) {
+      await this.#lock?.hold(() => this.#connect())
       const connection = await this.#connection()
       let result: MoveResult | undefined
       let committing = false
@@ -240,19 +241,29 @@ class StateGroupCompactor implements Compactor<RoomFacts, MoveUnit>, AsyncDispos
 
   /** What became of a transaction whose COMMIT was not answered. */
   async #isCommitted(transaction: string): Promise<boolean> {
+    const deadline = performance.now() + patienceSeconds * 1000
     for (;;) {
-      const connection = await this.#connection()
-      try {
+      const status = await this.#statusOf(transaction)
+      if (status !== 'in progress') return status === 'committed'
+      if (performance.now() > deadline)
+        throw new TampError('connection-failed', `The server does not say what became of transaction ${transaction}.`, {
+          hint: 'It is either whole or undone: run the command again to go on.',
+        })
+      await sleep(100)
+    }
+  }
+
+  async #statusOf(transaction: string): Promise<string | null> {
+    try {
+      return await this.#outlasting(async () => {
+        await using connection = await this.#connect()
         const [row] = await connection.query<[string | null]>('SELECT pg_xact_status($1::text::xid8)', [transaction])
-        this.#idle.push(connection)
-        if (row![0] !== 'in progress') return row![0] === 'committed'
-        await sleep(100)
-      } catch (error) {
-        await connection[Symbol.asyncDispose]()
-        // A server that crashed before it had written anything of a transaction to its log does not know that it ever began.
-        if (sqlState(error) === '22023') return false
-        if (!isConnectionLost(error)) throw error
-      }
+        return row![0]
+      })
+    } catch (error) {
+      // A server that crashed before it had written anything of a transaction to its log does not know that it ever began.
+      if (sqlState(error) === '22023') return 'aborted'
+      throw error
     }
   }
 
@@ -262,7 +273,9 @@ class StateGroupCompactor implements Compactor<RoomFacts, MoveUnit>, AsyncDispos
       const connection = await this.#connection()
       try {
         const full = this.#options.proof === 'full'
-        const script = await scriptUnit(connection, pendingDeletion, unit, this.#reader(unit.plan), full)
+        const reader = this.#reader(unit.plan)
+        const script = await scriptUnit(connection, pendingDeletion, unit, reader, full)
+        reader.trim()
         this.#idle.push(connection)
         return script
       } catch (error) {

@@ -1,4 +1,9 @@
 // The library face of the compactor of state groups: `import { … } from 'tamp/synapse'`.
+export { TampError } from '../core/errors.ts'
+export type { Listener, TampEvent } from '../core/events.ts'
+export type { Finding, LanePlan, Measure, Report } from '../core/report.ts'
+export { compressChunks } from './old-commands/compress-chunks.ts'
+export { compressState } from './old-commands/compress-state.ts'
 export { openSynapse } from './database.ts'
 export type { SynapseDatabase, SynapseLocation, SynapseSchema } from './database.ts'
 export { inspectRooms } from './inspect/inspect.ts'

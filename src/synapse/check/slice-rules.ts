@@ -1,7 +1,7 @@
 // What is wrong with the rows, edges and event references of one slice of state groups: one statement a table.
-import type { FindingCode } from './findings.ts'
+import type { FindingCode } from '../findings.ts'
 import type { ReadSnapshot } from '../read/read-snapshot.ts'
-import type { EdgeForest } from './edge-forest.ts'
+import type { EdgeForest } from '../edge-forest.ts'
 import type { Slice } from './slices.ts'
 
 interface Met {

@@ -1,11 +1,11 @@
 // All state groups with their room, base and depth, as columns: what a survey can know exactly from two narrow tables.
 // About 70 bytes a group while it is read, 24 afterwards.
-import { EdgeForest, endless, find, grown } from '../check/edge-forest.ts'
-import type { Chains } from '../check/edge-forest.ts'
-import { FindingTally } from '../check/findings.ts'
-import type { FindingCode, StateGroupFinding } from '../check/findings.ts'
-import { overDeep, overDeepDetail } from '../check/over-deep.ts'
-import type { OverDeep } from '../check/over-deep.ts'
+import { EdgeForest, endless, find, grown } from '../edge-forest.ts'
+import type { Chains } from '../edge-forest.ts'
+import { FindingTally } from '../findings.ts'
+import type { FindingCode, StateGroupFinding } from '../findings.ts'
+import { overDeep, overDeepDetail } from '../over-deep.ts'
+import type { OverDeep } from '../over-deep.ts'
 import type { ReadSnapshot } from '../read/read-snapshot.ts'
 
 /** Columns are indexed by position: 0 is the lowest group id. */

@@ -8,12 +8,13 @@
 import { TampError } from '../../core/errors.ts'
 import type { Left } from '../../core/unit.ts'
 import type { Connection } from '../../database/postgres.ts'
+import type { NumberList } from '../read/number-list.ts'
 import { addEntry, sameFingerprint } from '../plan/fingerprints.ts'
 import type { MoveUnit } from './move-unit.ts'
 import type { ProofBudget } from './proof-budget.ts'
 import { placesLiteral } from './row-reader.ts'
 import type { RowReader } from './row-reader.ts'
-import { PlaceList, StoredGroup } from './stored-group.ts'
+import { StoredGroup } from './stored-group.ts'
 
 /** Lock waits end long before Synapse's deadlock timeout (1 s), so that we are the one to give way. */
 export const transactionSettings = `SET LOCAL lock_timeout = '300ms';
@@ -39,7 +40,7 @@ export interface Rewrite {
   /** Entries of the rows that stay. */
   readonly kept: readonly number[]
   /** Places of the rows to delete. */
-  readonly gone: PlaceList
+  readonly gone: NumberList
   /** Entries to insert. */
   readonly added: readonly number[]
 }
@@ -261,7 +262,7 @@ async function rewriteRows(
   if (gone > 0)
     assertCount(
       await connection.execute('DELETE FROM state_groups_state WHERE ctid = ANY ($1::tid[])', [
-        placesLiteral(allPlaces(rewrites)),
+        placesLiteral(allPlaces(rewrites), gone),
       ]),
       gone,
       'rows deleted',

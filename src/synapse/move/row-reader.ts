@@ -18,11 +18,18 @@ export type TakeRow = (group: number, entry: number, place: Place) => void
 export type Place = number
 
 /** Places as a literal of PostgreSQL's type tid[]. */
-export function placesLiteral(places: Iterable<Place>): string {
-  let text = ''
-  for (const place of places) text += `${text === '' ? '' : ','}"(${Math.floor(place / 65536)},${place % 65536})"`
-  return `{${text}}`
+export function placesLiteral(places: Iterable<Place>, count: number): string {
+  // Written into one buffer: tens of thousands of strings that are put together would linger as garbage.
+  const text = Buffer.allocUnsafe(2 + count * longestPlace)
+  let end = text.write('{', 0)
+  for (const place of places)
+    end += text.write(`${end > 1 ? ',' : ''}"(${Math.floor(place / 65536)},${place % 65536})"`, end, 'latin1')
+  end += text.write('}', end)
+  return text.toString('latin1', 0, end)
 }
+
+/** Characters of a place with its quotes and comma: a block has ten digits, an offset five. */
+const longestPlace = 21
 
 const texts = new TextDecoder()
 /** Texts kept between units. */

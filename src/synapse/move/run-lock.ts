@@ -4,14 +4,15 @@ import { TampError } from '../../core/errors.ts'
 import { isConnectionLost } from '../../database/postgres.ts'
 import type { Connection } from '../../database/postgres.ts'
 
-// 'tamp', and the number of the compactor.
-const lockKey = [0x74616d70, 1]
+/** Key of the advisory lock: 'tamp', and the number of the compactor. */
+export const lockKey: readonly [number, number] = [0x74616d70, 1]
 /** How long a server that answers may take to notice that our former session is gone. */
 const renewSeconds = 20
 
 export class RunLock implements AsyncDisposable {
   #connection: Connection
   #renewing: Promise<void> | undefined
+  #asking: Promise<unknown> | undefined
 
   private constructor(connection: Connection) {
     this.#connection = connection
@@ -33,6 +34,21 @@ export class RunLock implements AsyncDisposable {
   renew(connect: () => Promise<Connection>): Promise<void> {
     this.#renewing ??= this.#renew(connect).finally(() => (this.#renewing = undefined))
     return this.#renewing
+  }
+
+  /**
+   * Makes sure that the lock is still held, before a unit: its connection may be lost alone.
+   * @throws TampError `locked` where another tamp has it by now
+   */
+  async hold(connect: () => Promise<Connection>): Promise<void> {
+    if (this.#renewing === undefined)
+      try {
+        await (this.#asking ??= this.#connection.query('SELECT').finally(() => (this.#asking = undefined)))
+        return
+      } catch (error) {
+        if (!isConnectionLost(error)) throw error
+      }
+    await this.renew(connect)
   }
 
   async #renew(connect: () => Promise<Connection>): Promise<void> {

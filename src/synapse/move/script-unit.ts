@@ -6,12 +6,13 @@ import { groupsToFence, prepareRewrites, transactionSettings } from './move-grou
 import type { Rewrite } from './move-groups.ts'
 import type { MoveUnit } from './move-unit.ts'
 import type { RowReader } from './row-reader.ts'
+import { lockKey } from './run-lock.ts'
 
 /** What a script starts with. */
 export function scriptHeader(schema: string): string {
   return `-- Repacks state groups of a Synapse database; made by tamp. Run it with psql, without --single-transaction.
 -- Synapse may keep running. Each unit is a transaction of its own: it looks first whether the groups are still as they were when
--- this script was made, and leaves them alone, with a notice, if they are not. To stop, interrupt psql; to go on, make a new script.
+-- this script was made, and leaves them alone, with a notice, if they are not (psql's exit status does not tell). To stop, interrupt psql; to go on, make a new script.
 SET search_path = ${pg.escapeIdentifier(schema)};
 SET client_encoding = 'UTF8';
 SET standard_conforming_strings = on;
@@ -107,6 +108,10 @@ DECLARE
   before text[] := '{}';
   counted bigint;
 BEGIN
+  IF NOT pg_try_advisory_xact_lock(${lockKey.join(', ')}) THEN
+    RAISE NOTICE '${name}: left alone, a tamp is at work';
+    RETURN;
+  END IF;
   PERFORM id FROM state_groups WHERE id = ANY (involved) AND room_id = room ORDER BY id FOR KEY SHARE SKIP LOCKED;
   GET DIAGNOSTICS counted = ROW_COUNT;
   IF counted <> ${involved.length} THEN
@@ -133,7 +138,9 @@ ${
   UPDATE state_groups SET event_id = event_id WHERE id = ANY (${array(groupsToFence(rewrites))}::bigint[]);
   DELETE FROM state_group_edges WHERE state_group = ANY (${array(edgesGone)}::bigint[]);
   GET DIAGNOSTICS counted = ROW_COUNT;
-  ASSERT counted = ${edgesGone.length}, 'edges removed: ' || counted;
+  IF counted <> ${edgesGone.length} THEN
+    RAISE EXCEPTION '% edges removed instead of ${edgesGone.length}: nothing is written', counted;
+  END IF;
   INSERT INTO state_group_edges (state_group, prev_state_group)
   SELECT * FROM unnest(${array(edgesNew.map(({ group }) => group))}::bigint[], ${array(edgesNew.map(({ newBase }) => newBase!))}::bigint[]);
   DELETE FROM state_groups_state s
@@ -141,14 +148,18 @@ ${
      AND NOT EXISTS (SELECT FROM unnest(wanted_groups, wanted_types, wanted_keys, wanted_events) AS w (id, type, state_key, event_id)
                       WHERE w.id = s.state_group AND w.type = s.type AND w.state_key = s.state_key AND w.event_id = s.event_id);
   GET DIAGNOSTICS counted = ROW_COUNT;
-  ASSERT counted = ${rowsGone}, 'rows deleted: ' || counted;
+  IF counted <> ${rowsGone} THEN
+    RAISE EXCEPTION '% rows deleted instead of ${rowsGone}: nothing is written', counted;
+  END IF;
   INSERT INTO state_groups_state (state_group, room_id, type, state_key, event_id)
   SELECT w.id, room, w.type, w.state_key, w.event_id
     FROM unnest(wanted_groups, wanted_types, wanted_keys, wanted_events) AS w (id, type, state_key, event_id)
    WHERE NOT EXISTS (SELECT FROM state_groups_state s
                       WHERE s.state_group = w.id AND s.type = w.type AND s.state_key = w.state_key AND s.event_id = w.event_id);
   GET DIAGNOSTICS counted = ROW_COUNT;
-  ASSERT counted = ${added.length}, 'rows inserted: ' || counted;
+  IF counted <> ${added.length} THEN
+    RAISE EXCEPTION '% rows inserted instead of ${added.length}: nothing is written', counted;
+  END IF;
 
   FOR n IN 1 .. cardinality(compared) LOOP
     target := compared[n];

@@ -1,24 +1,6 @@
 // A group as it is found again when its turn has come: is it as it was planned with, which rows go, which stay, which are new.
+import { NumberList } from '../read/number-list.ts'
 import type { Place } from './row-reader.ts'
-
-/** A growing list of places, 8 bytes each. */
-export class PlaceList implements Iterable<Place> {
-  #places = new Float64Array(16)
-  length = 0
-
-  push(place: Place): void {
-    if (this.length === this.#places.length) {
-      const larger = new Float64Array(2 * this.length)
-      larger.set(this.#places)
-      this.#places = larger
-    }
-    this.#places[this.length++] = place
-  }
-
-  [Symbol.iterator](): Iterator<Place> {
-    return this.#places.subarray(0, this.length)[Symbol.iterator]()
-  }
-}
 
 export class StoredGroup {
   readonly #planned: Uint32Array
@@ -27,7 +9,7 @@ export class StoredGroup {
   #count = 0
   #strange = false
   /** Places of rows that the planned delta does not have. */
-  readonly gone: PlaceList = new PlaceList()
+  readonly gone: NumberList = new NumberList()
   /** Entries of rows that it has. */
   readonly kept: number[] = []
   /** Entries it has that were not stored. */

@@ -103,6 +103,7 @@ export async function carryOut(
   },
 ): Promise<{ readonly left: readonly Left[]; readonly savedRows: number }> {
   const report = await compact(database, { ...options, mode: 'execute', rooms: [room] })
+  if (report.failure !== undefined) throw report.failure
   if (report.stopped === 'interrupted')
     throw new TampError('interrupted', 'Interrupted; what was done up to here is whole.', {
       hint: 'Run the command again to go on.',

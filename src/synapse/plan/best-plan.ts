@@ -49,6 +49,11 @@ export function cheapestForest(history: RoomHistory, states: Uint32Array): Cheap
   return forest
 }
 
+export interface BestBases extends Assignment {
+  /** Rows more that it would cost to have all tips at half of the depth. */
+  readonly shallowTipsCost: number
+}
+
 /**
  * Chooses bases: the cheapest ones, as far as the depth allows.
  * @param present base and rows of each group today
@@ -59,7 +64,7 @@ export function bestBases(
   cheapest: CheapestBases,
   present: Assignment,
   maxDepth: number,
-): Assignment {
+): BestBases {
   const { entries, bar } = history
   const problem: DepthProblem = {
     cheapest,
@@ -72,7 +77,8 @@ export function bestBases(
     preferred: (group) => history.referenced[group] === 1,
   }
   const chosen = shallowTips(problem)
-  return keepPresent(problem, chosen.assignment, present, chosen.reserve)
+  const kept = keepPresent(problem, chosen.assignment, present, chosen.reserve)
+  return { ...kept, shallowTipsCost: chosen.shallowRows - kept.rows }
 }
 
 function mayBeBase({ bar }: RoomHistory, group: number): boolean {
@@ -101,20 +107,21 @@ function newestHolder({ deltas, entries }: RoomHistory, group: number): number {
  * Synapse writes a full snapshot when the chain below a new group counts 100, so the groups the next event builds on should not be
  * deep: at most half of the limit, or as shallow as the allowance buys.
  */
-function shallowTips(problem: DepthProblem): { assignment: Assignment; reserve: number } {
+function shallowTips(problem: DepthProblem): { assignment: Assignment; reserve: number; shallowRows: number } {
   const free = limitDepth(problem, 0)
-  if (problem.tips.length === 0) return { assignment: free.assignment, reserve: 0 }
+  if (problem.tips.length === 0) return { assignment: free.assignment, reserve: 0, shallowRows: free.assignment.rows }
   const most = Math.floor(free.assignment.rows * (1 + tipAllowance))
   const half = Math.ceil(problem.maxDepth / 2)
   const shallow = limitDepth(problem, half, free.shapes.slice(0, 6))
-  if (shallow.assignment.rows <= most) return { assignment: shallow.assignment, reserve: half }
+  const shallowRows = shallow.assignment.rows
+  if (shallowRows <= most) return { assignment: shallow.assignment, reserve: half, shallowRows }
   const shapes = shallow.shapes.slice(0, 3)
   for (const share of [0.4, 0.3, 0.2, 0.15, 0.1, 0.05]) {
     const reserve = Math.ceil(share * problem.maxDepth)
     const { assignment } = limitDepth(problem, reserve, shapes)
-    if (assignment.rows <= most) return { assignment, reserve }
+    if (assignment.rows <= most) return { assignment, reserve, shallowRows }
   }
-  return { assignment: free.assignment, reserve: 0 }
+  return { assignment: free.assignment, reserve: 0, shallowRows }
 }
 
 /** Leaves a group on its present base wherever moving it gains nothing. */

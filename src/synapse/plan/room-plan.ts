@@ -42,6 +42,7 @@ export function planRoom(history: RoomHistory, options: PlanOptions = {}): RoomP
   const deepest = deepestShortenable(history)
   const states = fingerprints(history)
   const notes: string[] = []
+  let tipsCost = 0
   let bound: { rows: number; exact: boolean }
   let bases: Bases = today.base
   let rows: Uint32Array = today.cost
@@ -53,7 +54,7 @@ export function planRoom(history: RoomHistory, options: PlanOptions = {}): RoomP
     bound = { rows: total(forest.cost), exact: forest.exact }
     let limit = maxDepth
     let found = bestBases(history, forest, today, limit)
-    let least = today
+    let least: Assignment = today
     let better = found.rows < today.rows
     if (!better && deepest > maxDepth) {
       const price = found.rows - today.rows
@@ -71,6 +72,7 @@ export function planRoom(history: RoomHistory, options: PlanOptions = {}): RoomP
     // A plan is planned upon again until that finds nothing: then a second run finds nothing either.
     for (let round = 1; better; round++) {
       least = found
+      tipsCost = found.shallowTipsCost
       if (round === rounds) break
       const after = applied(history, movesTo(history, least.base, least.cost, tree))
       const next = cheapestForest(after, states)
@@ -98,7 +100,12 @@ export function planRoom(history: RoomHistory, options: PlanOptions = {}): RoomP
     if (saved < 0) notes.push(`this plan would make the room ${-saved} rows larger: declined`)
   }
   const moves = movesTo(history, bases, rows, tree)
-  return { history, states, moves, summary: summarize(history, moves, states, bound, maxDepth / 2, notes) }
+  return {
+    history,
+    states,
+    moves,
+    summary: summarize(history, moves, states, bound, { depth: Math.floor(maxDepth / 2), cost: tipsCost }, notes),
+  }
 }
 
 /**
@@ -180,7 +187,7 @@ function summarize(
   moves: Moves,
   states: Uint32Array,
   bound: { rows: number; exact: boolean },
-  shallowTip: number,
+  shallowTips: { readonly depth: number; readonly cost: number },
   notes: string[],
 ): LanePlan {
   const before = history.base
@@ -197,9 +204,9 @@ function summarize(
   }
   const depthAfter = depths(after)
   const deepestTip = history.tips.reduce((most, tip) => Math.max(most, depthAfter[tip]!), 0)
-  if (moves.position.length > 0 && deepestTip > shallowTip)
+  if (moves.position.length > 0 && deepestTip > shallowTips.depth && shallowTips.cost > 0)
     notes.push(
-      `the groups that the next event will build on end up to ${deepestTip} deep: shallower ones would cost too many rows`,
+      `the groups that the next event will build on end up to ${deepestTip} deep; ${shallowTips.cost} more rows would keep them at ${shallowTips.depth}`,
     )
   const proof = moves.position.length === 0 ? 0 : mismatches(states, fingerprints(history, moves))
   return {

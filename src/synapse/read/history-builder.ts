@@ -1,6 +1,8 @@
 // Builds a RoomHistory from what streams out of the database: group ids, edges, and state rows in COPY's text format.
 import type { Finding } from '../../core/report.ts'
 import { eachLine } from '../../database/copy.ts'
+import { FindingTally } from '../findings.ts'
+import type { FindingCode } from '../findings.ts'
 import { EntryTable } from './entry-table.ts'
 import { hashKeyWords } from './entry-hash.ts'
 import { Bar } from '../history.ts'
@@ -18,6 +20,7 @@ export class HistoryBuilder {
   readonly #bar: Uint8Array
   readonly #referenced: Uint8Array
   readonly #findings: Finding[] = []
+  readonly #tally = new FindingTally()
   // Rows in the order they come, as (position, entry) pairs: 8 bytes a row.
   readonly #chunks: Uint32Array[] = []
   // Bases of groups with several, and bases that are not older than their group.
@@ -78,9 +81,10 @@ export class HistoryBuilder {
     else this.#damage(group, 'dangling-base', `state group ${id} stands on ${base}, which does not exist`)
   }
 
-  #damage(group: number, code: string, detail: string): void {
+  #damage(group: number, code: FindingCode, detail: string): void {
     this.#bar[group] = Bar.damaged
-    this.#findings.push({ code, subject: String(this.#ids[group]!), detail })
+    const finding = this.#tally.add(code, this.#ids[group]!, detail)
+    if (finding !== undefined) this.#findings.push(finding)
   }
 
   markPending(id: number): void {
@@ -146,7 +150,7 @@ export class HistoryBuilder {
       bar: this.#bar,
       referenced: this.#referenced,
       tips: (options.tips ?? []).map((id) => this.position(id)).filter((position) => position >= 0),
-      findings: this.#findings,
+      findings: [...this.#findings, ...this.#tally.rest()],
       bytesPerRow: options.bytesPerRow,
     }
   }

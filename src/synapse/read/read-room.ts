@@ -2,6 +2,7 @@
 import { TampError } from '../../core/errors.ts'
 import type { SynapseDatabase } from '../database.ts'
 import { HistoryBuilder } from './history-builder.ts'
+import { NumberList } from './number-list.ts'
 import { Bar } from '../history.ts'
 import type { RoomHistory } from '../history.ts'
 import { ReadSnapshot } from './read-snapshot.ts'
@@ -41,10 +42,11 @@ export async function readRoom(
     })
   const builder = new HistoryBuilder(room, ids, options.hashKey)
 
-  const edges: [number, number][] = []
+  const edges = new NumberList()
   const strangers = new Set<number>()
   const eachEdge = pairs((group, base) => {
-    edges.push([group, base])
+    edges.push(group)
+    edges.push(base)
     if (builder.position(base) < 0) strangers.add(base)
   })
   await state.copy(
@@ -60,7 +62,8 @@ export async function readRoom(
           ([id]) => id,
         ),
   )
-  for (const [group, base] of edges) builder.addEdge(group, base, (id) => elsewhere.has(id))
+  const ends = edges.finish()
+  for (let i = 0; i < ends.length; i += 2) builder.addEdge(ends[i]!, ends[i + 1]!, (id) => elsewhere.has(id))
 
   await state.copy(
     `SELECT s.state_group, s.type, s.state_key, s.event_id
@@ -139,8 +142,7 @@ async function readReferences(
 const idsAtOnce = 20_000
 
 async function readIds(state: ReadSnapshot, query: string): Promise<Float64Array> {
-  let ids = new Float64Array(1024)
-  let count = 0
+  const ids = new NumberList()
   let id = 0
   await state.copy(query, (bytes) => {
     for (let i = 0; i < bytes.length; i++) {
@@ -149,16 +151,11 @@ async function readIds(state: ReadSnapshot, query: string): Promise<Float64Array
         id = id * 10 + byte - 48
         continue
       }
-      if (count === ids.length) {
-        const larger = new Float64Array(2 * count)
-        larger.set(ids)
-        ids = larger
-      }
-      ids[count++] = id
+      ids.push(id)
       id = 0
     }
   })
-  return ids.slice(0, count)
+  return ids.finish()
 }
 
 /** Parses lines of two numbers from bytes that come in pieces. */

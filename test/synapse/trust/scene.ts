@@ -166,6 +166,7 @@ export function pausable(database: SynapseDatabase): Pausable {
       await arrive(connection, text)
       return connection.execute(text, values)
     },
+    abandon: () => connection.abandon(),
     cancel: () => connection.cancel(),
     [Symbol.asyncDispose]: () => connection[Symbol.asyncDispose](),
   })

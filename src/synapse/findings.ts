@@ -1,5 +1,5 @@
 // What can be wrong with a store of state groups: stable codes, each with its one sentence. docs/findings.md says what to do about them.
-import type { Finding } from '../../core/report.ts'
+import type { Finding } from '../core/report.ts'
 
 /** Code → what it means. Scripts rely on the codes: they are added to, never renamed. */
 export const findingExplanations = {

@@ -1,7 +1,7 @@
 // Depths and cycles of any set of edges agree with a naive walk, and long chains do not exhaust the stack.
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { EdgeForest, endless } from '../../../src/synapse/check/edge-forest.ts'
+import { EdgeForest, endless } from '../../src/synapse/edge-forest.ts'
 
 function forestOf(edges: readonly (readonly [number, number])[]): ReturnType<EdgeForest['chains']> {
   const forest = new EdgeForest()
