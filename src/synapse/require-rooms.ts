@@ -10,8 +10,11 @@ export async function requireRooms(rooms: readonly string[], state: ReadSnapshot
       ORDER BY r.place LIMIT 1`,
     [rooms],
   )
-  if (missing === undefined) return
-  throw new TampError('no-such-room', `there are no state groups of room ${missing[0]} in this database`, {
-    hint: 'Room ids look like !abc:example.org; `tamp synapse inspect` lists the rooms there are.',
+  if (missing !== undefined) throw noSuchRoom(missing[0])
+}
+
+export function noSuchRoom(room: string): TampError {
+  return new TampError('no-such-room', `There are no state groups of room ${room} in this database.`, {
+    hint: 'Room ids look like !abc:example.org, or in newer rooms just !abc; "tamp synapse inspect" lists the rooms there are.',
   })
 }

@@ -1,7 +1,7 @@
 // Reads the state groups of one room in one snapshot, as columns. Streams: no row's text is kept.
-import { TampError } from '../../core/errors.ts'
 import type { SynapseDatabase } from '../database.ts'
 import { HistoryBuilder } from './history-builder.ts'
+import { noSuchRoom } from '../require-rooms.ts'
 import { NumberList } from './number-list.ts'
 import { Bar } from '../history.ts'
 import type { RoomHistory } from '../history.ts'
@@ -36,10 +36,7 @@ export async function readRoom(
   await using state = await ReadSnapshot.open(() => database.connectState(), signal)
   const roomLiteral = state.literal(room)
   const ids = await readIds(state, `SELECT id FROM state_groups WHERE room_id = ${roomLiteral} ORDER BY id`)
-  if (ids.length === 0)
-    throw new TampError('no-such-room', `There is no state group of a room ${room}.`, {
-      hint: 'Room ids start with "!" and are case sensitive; "tamp synapse inspect" lists them.',
-    })
+  if (ids.length === 0) throw noSuchRoom(room)
   const builder = new HistoryBuilder(room, ids, options.hashKey)
 
   const edges = new NumberList()

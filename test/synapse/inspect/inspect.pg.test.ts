@@ -198,7 +198,7 @@ test('an empty store, a room that is not there, a limit that is none, an interru
   expect(summary).toMatchObject({ rooms: 0, groups: 0, rows: 0, expectedSavedRows: 0, maxDepth: 0, meanDepth: 0 })
   await expect(inspect(database.url, { rooms: ['!nowhere:x'] })).rejects.toMatchObject({
     code: 'no-such-room',
-    message: 'there are no state groups of room !nowhere:x in this database',
+    message: 'There are no state groups of room !nowhere:x in this database.',
   })
   await expect(inspect(database.url, { limit: 0 })).rejects.toMatchObject({ code: 'usage' })
   await expect(inspect(database.url, { signal: AbortSignal.abort() })).rejects.toMatchObject({ code: 'interrupted' })
