@@ -41,7 +41,7 @@ export interface CheapestBases {
 /** Differences that one walk may look at, besides what the budget of the whole room gives. */
 const leastSteps = 300
 /** … and once it has found a base for one row, the least there can be: bases as cheap but shallower are mostly near. */
-const stepsForTies = 80
+const stepsForTies = 40
 const childrenLookedAt = 40
 /** A hint this many differences away, along the tree, is left out: branches may run side by side for ever. */
 const farthestHint = 3000

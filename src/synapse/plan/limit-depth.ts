@@ -31,7 +31,7 @@ export interface DepthProblem {
 }
 
 /** Differences to look at when the roots of pieces look for bases, for each list of heights. */
-const rootBudget = 1 << 18
+const rootBudget = 1 << 16
 const farthestRelaxed = 400
 
 /**
