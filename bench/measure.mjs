@@ -1,12 +1,11 @@
 // One measurement in a process of its own, so that its peak memory is its own: prints a line of JSON.
 // Usage: node bench/measure.mjs floor|plan|both|execute URL ROOM
-import { setFlagsFromString } from 'node:v8'
 import pg from 'pg'
 import { to as copyTo } from 'pg-copy-streams'
+// As the commands do.
+import '../dist/cli/small-memory.js'
 import { compact, openSynapse, planRoom, readRoom } from 'tamp/synapse'
 
-// As the commands do.
-setFlagsFromString('--semi-space-growth-factor=1')
 const [what, connection, room] = process.argv.slice(2)
 const database = await openSynapse({ connection, env: {} })
 
