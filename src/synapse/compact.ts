@@ -11,7 +11,7 @@ import { describeFailure, isConnectionLost, isRetryable } from '../database/post
 import type { Connection } from '../database/postgres.ts'
 import type { SynapseDatabase } from './database.ts'
 import { hashKeyWords } from './read/entry-hash.ts'
-import { fingerprints } from './plan/fingerprints.ts'
+import { fingerprints, sameFingerprint } from './plan/fingerprints.ts'
 import type { RoomHistory } from './history.ts'
 import { moveGroups } from './move/move-groups.ts'
 import type { MoveResult } from './move/move-groups.ts'
@@ -301,7 +301,7 @@ class StateGroupCompactor implements Compactor<RoomFacts, MoveUnit>, AsyncDispos
       else if (history.ids[a]! > now.ids[b]!) b++
       else {
         checked++
-        if ([0, 1, 2, 3].some((word) => then[4 * a + word] !== fresh[4 * b + word])) mismatches++
+        if (!sameFingerprint(then.subarray(4 * a, 4 * a + 4), fresh, b)) mismatches++
         a++
         b++
       }

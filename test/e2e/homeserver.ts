@@ -3,11 +3,11 @@ import { spawn, type ChildProcess } from 'node:child_process'
 import { createHmac, randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
-import { createServer, type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
+import { freePort } from '../../src/database/embedded.ts'
 
 const serverName = 'tamp.test'
 const applicationService = 'Bearer e2e-application-service'
@@ -222,13 +222,4 @@ async function configure(directory: string, port: number, database: string): Pro
   }
   for (const [name, content] of Object.entries(files))
     await writeFile(join(directory, name), JSON.stringify(content, undefined, 1), { mode: 0o600 })
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
 }
