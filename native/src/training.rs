@@ -1,0 +1,88 @@
+//! Dictionaries from samples: zstd's default trainer, and COVER, which takes longer and mostly finds a better one.
+
+use std::ffi::{CStr, c_uint};
+
+use zstd_sys::*;
+
+/// The smallest dictionary that zstd makes.
+const SMALLEST: usize = 256;
+/// Bytes of samples per byte of dictionary: more than that changes little. COVER takes some fourteen bytes of memory, and most of a
+/// microsecond, for every byte.
+const SAMPLES_RATIO: usize = 100;
+const COVER_SAMPLES_RATIO: usize = 30;
+const COVER_SAMPLE_BYTES: usize = 8 << 20;
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Trainer {
+    Default,
+    Cover,
+}
+
+impl Trainer {
+    pub fn of(name: &str) -> Option<Trainer> {
+        match name {
+            "default" => Some(Trainer::Default),
+            "cover" => Some(Trainer::Cover),
+            _ => None,
+        }
+    }
+
+    /// Bytes of samples to use for a dictionary of that size, unless told.
+    pub fn sample_bytes(self, size: usize) -> usize {
+        match self {
+            Trainer::Default => size.saturating_mul(SAMPLES_RATIO),
+            Trainer::Cover => size.saturating_mul(COVER_SAMPLES_RATIO).min(COVER_SAMPLE_BYTES),
+        }
+    }
+}
+
+/// A dictionary of at most `size` bytes for values like the samples, of which at most `sample_bytes` are used. `level` is the level that
+/// it will be used at. An error says why there can be none: too few samples, mostly.
+pub fn train(
+    trainer: Trainer,
+    samples: &[Box<[u8]>],
+    size: usize,
+    sample_bytes: usize,
+    level: i32,
+) -> Result<Vec<u8>, String> {
+    let (joined, lengths) = joined(samples, sample_bytes);
+    // More than the samples themselves is never needed.
+    let mut into = vec![0u8; size.min(joined.len()).max(SMALLEST)];
+    let code = unsafe {
+        let (into, room) = (into.as_mut_ptr().cast(), into.len());
+        let (from, count) = (joined.as_ptr().cast(), lengths.len() as c_uint);
+        match trainer {
+            Trainer::Default => ZDICT_trainFromBuffer(into, room, from, lengths.as_ptr(), count),
+            Trainer::Cover => {
+                let mut parameters: ZDICT_cover_params_t = std::mem::zeroed();
+                (parameters.d, parameters.steps, parameters.nbThreads) = (8, 4, 1);
+                parameters.splitPoint = 1.0;
+                parameters.zParams.compressionLevel = level;
+                ZDICT_optimizeTrainFromBuffer_cover(into, room, from, lengths.as_ptr(), count, &mut parameters)
+            }
+        }
+    };
+    if unsafe { ZDICT_isError(code) } != 0 {
+        let reason = unsafe { CStr::from_ptr(ZDICT_getErrorName(code)) }.to_string_lossy();
+        let (cells, bytes) = (lengths.len(), joined.len());
+        return Err(format!("no dictionary can be made from {cells} values of {bytes} bytes: {reason}"));
+    }
+    into.truncate(code);
+    Ok(into)
+}
+
+/// Samples one after another, as zstd wants them, and their lengths.
+fn joined(samples: &[Box<[u8]>], most: usize) -> (Vec<u8>, Vec<usize>) {
+    let mut lengths = Vec::new();
+    let mut total = 0;
+    for sample in samples {
+        if total + sample.len() > most && total > 0 {
+            break;
+        }
+        total += sample.len();
+        lengths.push(sample.len());
+    }
+    let mut joined = Vec::with_capacity(total);
+    samples[..lengths.len()].iter().for_each(|sample| joined.extend_from_slice(sample));
+    (joined, lengths)
+}
