@@ -1,4 +1,4 @@
-// How long a run may take, how much of the time it may keep the database busy, and how large a unit should be.
+// How long a run may take and how much of the time it may keep the database busy.
 import { setTimeout as sleep } from 'node:timers/promises'
 
 export interface BudgetOptions {
@@ -44,28 +44,5 @@ export class Budget {
     const start = performance.now()
     await sleep(seconds * 1000, undefined, { signal }).catch(() => {})
     this.throttledSeconds += (performance.now() - start) / 1000
-  }
-}
-
-/** Seconds a unit should take. */
-const unitSeconds = 0.5
-const firstWeight = 5_000
-const smallestWeight = 200
-/** Rows of a unit are in memory together, and their garbage after them. */
-const largestWeight = 50_000
-
-/** Sizes units by the time the last ones took. */
-export class Pace {
-  #weight = firstWeight
-
-  /** Rows the next unit should touch. */
-  weight = (): number => this.#weight
-
-  /** Learns from a unit. */
-  took(weight: number, seconds: number): void {
-    const fitting = (weight / Math.max(seconds, 0.001)) * unitSeconds
-    // At most doubled or halved at once: one slow unit may have waited for a checkpoint of the server.
-    const next = Math.min(Math.max(fitting, this.#weight / 2), this.#weight * 2)
-    this.#weight = Math.min(largestWeight, Math.max(smallestWeight, next))
   }
 }

@@ -11,12 +11,16 @@ export interface Finding {
   readonly detail: string
 }
 
-/** How large a thing is. Which figures are there depends on the compactor; byte figures are estimates and say so. */
+/** How large a thing is. Which figures are there depends on the compactor; byte figures that are estimates say so. */
 export interface Measure {
   readonly groups?: number
   readonly operations?: number
   readonly rows: number
+  readonly bytes?: number
   readonly bytesEstimate?: number
+  /** The whole file that holds it. */
+  readonly fileBytes?: number
+  readonly fileBytesEstimate?: number
   /** In edges: a snapshot has depth 0. */
   readonly maxDepth?: number
   readonly meanDepth?: number
@@ -54,20 +58,18 @@ export interface LanePlan {
   readonly notes: readonly string[]
 }
 
-/** The whole run. */
-export interface Report {
+/** What every run ends with, whatever it works on. */
+export interface RunSummary {
   readonly command: string
   readonly mode: Mode
   /** False when a limit or an interruption stopped it: the next run goes on. */
   readonly complete: boolean
   readonly before: Measure
   readonly after: Measure
-  readonly bound: Bound
+  /** Where there is such a thing as the least that any plan could reach. */
+  readonly bound?: Bound
   readonly units: UnitCounts
-  /** Items (groups) that were stored anew; 0 unless executed. */
-  readonly itemsChanged: number
   readonly proof: { readonly checked: number; readonly mismatches: number }
-  readonly lanes: readonly LanePlan[]
   readonly findings: readonly Finding[]
   /** What was left alone, with the reason; never silently. */
   readonly skipped: readonly Left[]
@@ -77,4 +79,12 @@ export interface Report {
   readonly stopped?: 'limit' | 'interrupted'
   /** What ended it, such as a server that went away and did not come back. */
   readonly failure?: TampError
+}
+
+/** The whole run of a compactor, with its plans. */
+export interface Report extends RunSummary {
+  readonly bound: Bound
+  /** Items (groups) that were stored anew; 0 unless executed. */
+  readonly itemsChanged: number
+  readonly lanes: readonly LanePlan[]
 }

