@@ -1,0 +1,311 @@
+// The truth table's lines about the table's own schema: foreign keys, ALTER, constraints, types, collation, generated columns.
+import { all, filled, usual } from './truth-lines.ts'
+import type { TruthLine } from './truth-lines.ts'
+
+export const schemas: readonly TruthLine[] = [
+  {
+    feature: 'foreign key from an existing child, and its cascade',
+    given: [
+      ...usual,
+      'CREATE TABLE child (n INTEGER PRIMARY KEY, ref REFERENCES t ON DELETE CASCADE ON UPDATE CASCADE)',
+      'INSERT INTO child VALUES (1, 1), (2, 1), (3, 2), (4, 3)',
+    ],
+    does: [
+      'INSERT INTO child VALUES (9, 999)',
+      'DELETE FROM t WHERE id = 1',
+      'UPDATE t SET id = 500 WHERE id = 2',
+      'SELECT * FROM child ORDER BY n',
+      'INSERT INTO child VALUES (10, 5)',
+      `INSERT OR REPLACE INTO t (id, data) VALUES (3, 'replaced')`,
+      'PRAGMA foreign_key_check',
+    ],
+    looks: ['SELECT * FROM child ORDER BY n', all],
+    promise: 'the same',
+  },
+  {
+    feature: 'foreign key of the table itself',
+    given: [
+      'CREATE TABLE owner (id INTEGER PRIMARY KEY)',
+      'INSERT INTO owner VALUES (1), (2), (3)',
+      'CREATE TABLE t (id INTEGER PRIMARY KEY, owner INT REFERENCES owner ON DELETE SET NULL, data TEXT)',
+      filled('t', 'id, owner, data', 'i, i % 3 + 1, {json}'),
+    ],
+    does: [
+      `INSERT INTO t VALUES (100, 99, 'nobody')`,
+      'DELETE FROM owner WHERE id = 2',
+      'UPDATE t SET owner = 99 WHERE id = 1',
+      'SELECT owner, count(*) FROM t GROUP BY owner ORDER BY owner',
+    ],
+    looks: [all],
+    promise: 'the same',
+  },
+  {
+    feature: 'a table that refers to itself',
+    given: [
+      'CREATE TABLE t (id INTEGER PRIMARY KEY, up INT REFERENCES t(id) ON DELETE CASCADE, data TEXT)',
+      filled('t', 'id, up, data', 'i, nullif(i / 2, 0), {json}'),
+    ],
+    does: ['DELETE FROM t WHERE id = 3', `INSERT INTO t VALUES (200, 3, 'x')`, 'SELECT count(*) FROM t'],
+    looks: [all],
+    promise: 'the same',
+  },
+  {
+    feature: 'a new child that REFERENCES the table',
+    given: usual,
+    does: ['CREATE TABLE child (ref REFERENCES t(id))', 'INSERT INTO child VALUES (3)'],
+    promise: {
+      remark: 'new-foreign-key',
+      differently: /foreign key mismatch/,
+      instead: ['CREATE TABLE child (ref REFERENCES _t_zstd(id))', 'INSERT INTO child VALUES (3)'],
+    },
+  },
+  {
+    feature: 'ALTER TABLE: add a column',
+    given: usual,
+    does: ['ALTER TABLE t ADD COLUMN more DEFAULT 5'],
+    looks: [all],
+    promise: {
+      remark: 'alter-table',
+      differently: /Cannot add a column to a view/,
+      instead: [
+        { tamp: 'disable', options: { table: 't', column: 'data' } },
+        'ALTER TABLE t ADD COLUMN more DEFAULT 5',
+      ],
+    },
+  },
+  {
+    feature: 'ALTER TABLE: rename a column',
+    given: usual,
+    does: ['ALTER TABLE t RENAME COLUMN k TO k2'],
+    promise: { remark: 'alter-table', differently: /cannot rename columns of view/ },
+  },
+  {
+    feature: 'ALTER TABLE: drop a column',
+    given: usual,
+    does: ['ALTER TABLE t DROP COLUMN k'],
+    promise: { remark: 'alter-table', differently: /cannot drop column from view/ },
+  },
+  {
+    feature: 'ALTER TABLE: rename the table',
+    given: usual,
+    does: ['ALTER TABLE t RENAME TO t2'],
+    promise: { remark: 'alter-table', differently: /may not be altered/ },
+  },
+  {
+    feature: 'CHECK (json_valid(data)), NOT NULL',
+    given: [
+      'CREATE TABLE t (id INTEGER PRIMARY KEY, k INT CHECK (k IS NULL OR k < length(data)), data TEXT NOT NULL CHECK (json_valid(data)))',
+      filled(),
+    ],
+    does: [
+      `INSERT INTO t (id, data) VALUES (100, '{"y":"valid and long enough to be compressed"}')`,
+      `INSERT INTO t (id, data) VALUES (101, 'no json')`,
+      'INSERT INTO t (id, data) VALUES (102, NULL)',
+      'INSERT INTO t (id) VALUES (103)',
+      `UPDATE t SET data = 'no json' WHERE id = 3`,
+      'UPDATE t SET data = NULL WHERE id = 3',
+      'UPDATE t SET k = 1000 WHERE id = 4',
+      'UPDATE t SET k = 10 WHERE id = 4',
+      `INSERT OR IGNORE INTO t (id, data) VALUES (104, NULL)`,
+      'PRAGMA integrity_check',
+    ],
+    looks: [all],
+    promise: 'the same',
+  },
+  {
+    feature: 'STRICT',
+    given: ['CREATE TABLE t (id INTEGER PRIMARY KEY, data TEXT NOT NULL, other BLOB) STRICT', filled()],
+    does: [
+      `INSERT INTO t (id, data) VALUES (100, x'00ff')`,
+      'INSERT INTO t (id, data) VALUES (101, 77), (102, 1.5)',
+      `UPDATE t SET data = x'ff' WHERE id = 3`,
+      `UPDATE t SET other = 'text' WHERE id = 3`,
+      `UPDATE t SET other = x'aa', data = 12 WHERE id = 3`,
+      'SELECT id, typeof(data), data, other FROM t WHERE id IN (3, 101, 102) ORDER BY id',
+      'PRAGMA integrity_check',
+    ],
+    looks: [all],
+    promise: 'the same',
+  },
+  {
+    feature: 'STRICT, a BLOB column',
+    given: [
+      'CREATE TABLE t (id INTEGER PRIMARY KEY, data BLOB) STRICT',
+      filled('t', 'id, data', 'i, CAST({json} AS BLOB)'),
+    ],
+    does: [
+      `INSERT INTO t VALUES (100, 'text')`,
+      `INSERT INTO t VALUES (101, x'00ff'), (102, NULL)`,
+      'UPDATE t SET data = 5 WHERE id = 3',
+      `UPDATE t SET data = zeroblob(100) WHERE id = 3`,
+    ],
+    looks: [all],
+    promise: 'the same',
+  },
+  {
+    feature: 'WITHOUT ROWID',
+    given: [
+      'CREATE TABLE t (name TEXT PRIMARY KEY, k INT DEFAULT 7, data TEXT) WITHOUT ROWID',
+      filled('t', 'name, data', `'n' || i, {json}`),
+      `CREATE INDEX by_y ON t (data->>'y')`,
+    ],
+    does: [
+      `UPDATE t SET data = 'x', name = 'new' WHERE name = 'n3'`,
+      `DELETE FROM t WHERE name > 'n5'`,
+      `INSERT INTO t (name, data) VALUES ('n1', 'is taken')`,
+      `INSERT INTO t (data) VALUES ('no name')`,
+      `INSERT OR REPLACE INTO t (name, data) VALUES ('n2', '{"y":1}')`,
+    ],
+    looks: ['SELECT * FROM t ORDER BY name', 'PRAGMA integrity_check'],
+    promise: 'the same',
+  },
+  {
+    feature: 'generated columns over the column',
+    given: [
+      `CREATE TABLE t (id INTEGER PRIMARY KEY, data TEXT, y AS (data->>'y') VIRTUAL, n INT GENERATED ALWAYS AS (length(data)) STORED)`,
+      filled(),
+      'CREATE INDEX by_gen ON t (y)',
+    ],
+    does: [
+      'SELECT id, y, n FROM t WHERE y = 5 ORDER BY id',
+      `UPDATE t SET data = '{"y":5}' WHERE id = 1`,
+      'SELECT id, y, n FROM t WHERE y = 5 ORDER BY id',
+      'UPDATE t SET n = 5 WHERE id = 1',
+      `INSERT INTO t (id, data, n) VALUES (100, '{}', 5)`,
+      'PRAGMA integrity_check',
+    ],
+    looks: ['SELECT * FROM t ORDER BY id'],
+    promise: 'the same',
+  },
+  {
+    feature: 'INSERT without a list of columns where there are generated ones',
+    given: [`CREATE TABLE t (id INTEGER PRIMARY KEY, data TEXT, y AS (data->>'y'))`, filled()],
+    does: [`INSERT INTO t VALUES (100, '{"y":5}')`],
+    looks: [all],
+    promise: {
+      remark: 'generated-columns',
+      differently: /has 3 columns but 2 values were supplied/,
+      instead: [`INSERT INTO t (id, data) VALUES (100, '{"y":5}')`],
+    },
+  },
+  {
+    feature: 'collation of the column',
+    given: [
+      'CREATE TABLE t (id INTEGER PRIMARY KEY, data TEXT COLLATE NOCASE)',
+      filled(),
+      `INSERT INTO t VALUES (100, 'Abc'), (101, 'aBC'), (102, 'abd'), (103, 'Zebra that is long enough to be compressed')`,
+      'CREATE INDEX by_data ON t (data)',
+    ],
+    does: [
+      `SELECT id FROM t WHERE data = 'abc' ORDER BY id`,
+      `SELECT id FROM t WHERE data IN ('ABC', 'ABD') ORDER BY id`,
+      `SELECT id, data FROM t WHERE id >= 100 ORDER BY data, id`,
+      'SELECT count(*) FROM t WHERE id >= 100 GROUP BY data ORDER BY 1',
+      `SELECT count(*) FROM t AS a JOIN t AS b ON a.data = b.data WHERE a.id >= 100`,
+      `SELECT id FROM t WHERE data LIKE 'AB%' ORDER BY id`,
+      `SELECT count(DISTINCT data) FROM t WHERE id >= 100`,
+      `SELECT id FROM t WHERE data = 'zebra THAT is long enough to be compressed'`,
+    ],
+    plans: [[`SELECT id FROM t WHERE data = 'abc'`, 'by_data']],
+    promise: 'the same',
+  },
+  {
+    feature: 'affinity of the column when a value is stored',
+    given: [...usual, 'INSERT INTO t (id, data) VALUES (100, 77), (101, 1.5)'],
+    does: [
+      'SELECT typeof(data), data FROM t WHERE id IN (100, 101) ORDER BY id',
+      'INSERT INTO t (id, data) VALUES (102, 78)',
+      'UPDATE t SET data = 79 WHERE id = 100',
+      'SELECT typeof(data), data FROM t WHERE id IN (100, 102) ORDER BY id',
+    ],
+    promise: 'the same',
+  },
+  {
+    feature: 'affinity of the column in a comparison with a number',
+    given: [...usual, `INSERT INTO t (id, data) VALUES (100, '77')`],
+    does: ['SELECT id FROM t WHERE data = 77'],
+    promise: { remark: 'affinity', differently: [], instead: [`SELECT id FROM t WHERE data = '77'`] },
+  },
+  {
+    feature: 'blob, text, number and NULL, cell by cell',
+    given: [
+      'CREATE TABLE t (id INTEGER PRIMARY KEY, data TEXT)',
+      filled('t', 'id, data', `i, CASE i % 5 WHEN 0 THEN CAST({json} AS BLOB) WHEN 1 THEN NULL ELSE {json} END`),
+      `INSERT INTO t VALUES (100, x'28b52ffd'), (101, zeroblob(1000)), (102, CAST(x'610062' || x'00' || zeroblob(30) AS TEXT)), (103, CAST(x'fffe' || zeroblob(30) AS TEXT))`,
+    ],
+    does: [
+      'SELECT id, typeof(data), hex(data), length(data) FROM t ORDER BY id',
+      'SELECT typeof(data), count(*) FROM t GROUP BY 1 ORDER BY 1',
+      `UPDATE t SET data = CAST(data AS BLOB) WHERE id = 2`,
+      'SELECT typeof(data), hex(data) FROM t WHERE id = 2',
+      `SELECT id FROM t WHERE data = x'28b52ffd'`,
+    ],
+    promise: 'the same',
+  },
+  {
+    feature: 'numbers in a BLOB column and in one without a type',
+    given: [
+      'CREATE TABLE t (id INTEGER PRIMARY KEY, data BLOB, more)',
+      filled(
+        't',
+        'id, data, more',
+        `i, CASE i % 4 WHEN 0 THEN i WHEN 1 THEN i + 0.5 WHEN 2 THEN {json} ELSE CAST({json} AS BLOB) END, CASE WHEN i % 2 THEN i ELSE {json} END`,
+        200,
+      ),
+    ],
+    columns: [
+      ['t', 'data'],
+      ['t', 'more'],
+    ],
+    does: [
+      'SELECT id, typeof(data), hex(data), typeof(more), more FROM t ORDER BY id',
+      'SELECT id FROM t WHERE data = 8 OR more = 9 ORDER BY id',
+      'SELECT total(data), total(more) FROM t',
+    ],
+    promise: 'the same',
+  },
+  {
+    feature: 'an UPDATE to an equal value of another type, or in another case',
+    given: [
+      'CREATE TABLE t (id INTEGER PRIMARY KEY, data COLLATE NOCASE)',
+      filled(),
+      `INSERT INTO t VALUES (100, 1), (101, 'words that are long enough to be compressed'), (102, x'61'), (103, 1)`,
+    ],
+    does: [
+      'UPDATE t SET data = 1.0 WHERE id = 100',
+      'UPDATE t SET data = upper(data) WHERE id IN (5, 101)',
+      `UPDATE t SET data = CAST(data AS TEXT) WHERE id IN (6, 102)`,
+      'UPDATE t SET data = CAST(data AS BLOB) WHERE id = 7',
+      'UPDATE t SET data = true WHERE id = 103',
+    ],
+    looks: ['SELECT id, typeof(data), hex(data), data FROM t ORDER BY id'],
+    promise: 'the same',
+  },
+  {
+    feature: 'rowid',
+    given: [
+      'CREATE TABLE t (name TEXT NOT NULL PRIMARY KEY, data TEXT)',
+      filled('t', 'name, data', `'n' || i, {json}`),
+    ],
+    does: [`SELECT count(rowid) FROM t WHERE name = 'n3'`],
+    promise: {
+      remark: 'rowid',
+      differently: /no such column: rowid|^0$/,
+      instead: [`SELECT count(rowid) FROM _t_zstd WHERE name = 'n3'`],
+    },
+  },
+  {
+    feature: 'PRAGMA table_info',
+    given: usual,
+    does: [`SELECT name, pk, "notnull", dflt_value FROM pragma_table_info('t')`],
+    promise: {
+      remark: 'column-information',
+      differently: [
+        ['id', 0n, 0n, null],
+        ['k', 0n, 0n, null],
+        ['data', 0n, 0n, null],
+      ],
+      instead: [`SELECT name, pk, "notnull", dflt_value FROM pragma_table_info('_t_zstd') WHERE name <> '_data_dict'`],
+    },
+  },
+]
