@@ -3,9 +3,16 @@ import { buildApplication, buildRouteMap, run, text_en, version } from '@stricli
 import { readFile } from 'node:fs/promises'
 import { TampError } from '../core/errors.ts'
 import type { TampContext } from './command.ts'
-import { demoCommand, demoSynapseCommand } from './demo.ts'
+import { demoCommand, demoSqliteCommand, demoSynapseCommand } from './demo.ts'
 import { helpPage } from './help-page.ts'
 import { tellFailure } from './failure.ts'
+import { sqliteCheckCommand } from './sqlite-check.ts'
+import { sqliteDisableCommand } from './sqlite-disable.ts'
+import { sqliteEnableCommand } from './sqlite-enable.ts'
+import { sqliteIndexCommand } from './sqlite-index.ts'
+import { sqliteInspectCommand } from './sqlite-inspect.ts'
+import { sqliteMaintainCommand } from './sqlite-maintain.ts'
+import { sqliteShellInitCommand } from './sqlite-shell-init.ts'
 import { synapseCheckCommand } from './synapse-check.ts'
 import { synapseCompactCommand } from './synapse-compact.ts'
 import { synapseInspectCommand } from './synapse-inspect.ts'
@@ -26,14 +33,32 @@ const synapse = buildRouteMap<string, TampContext>({
   },
 })
 
+const sqlite = buildRouteMap<string, TampContext>({
+  routes: {
+    inspect: sqliteInspectCommand,
+    enable: sqliteEnableCommand,
+    maintain: sqliteMaintainCommand,
+    disable: sqliteDisableCommand,
+    check: sqliteCheckCommand,
+    index: sqliteIndexCommand,
+    'shell-init': sqliteShellInitCommand,
+  },
+  docs: {
+    brief: 'Compressed columns in a SQLite file.',
+    fullDescription:
+      'Compresses columns of a SQLite database row by row, behind the own names of their tables, with dictionaries trained on them.\n' +
+      'Start with "inspect", which says what is worth it; "enable" prepares a column, "maintain" compresses it.',
+  },
+})
+
 const demo = buildRouteMap<string, TampContext>({
-  routes: { all: demoCommand, synapse: demoSynapseCommand },
+  routes: { all: demoCommand, synapse: demoSynapseCommand, sqlite: demoSqliteCommand },
   defaultCommand: 'all',
   docs: { brief: 'Show the whole way on real data, in a database of its own.', hideRoute: { all: true } },
 })
 
 const root = buildRouteMap<string, TampContext>({
-  routes: { synapse, demo },
+  routes: { synapse, sqlite, demo },
   docs: {
     brief: 'Packs down the history that live databases pile up.',
     fullDescription:

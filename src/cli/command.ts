@@ -2,6 +2,7 @@
 import { buildCommand } from '@stricli/core'
 import type { Command, CommandContext, FlagParametersForType } from '@stricli/core'
 import { TampError } from '../core/errors.ts'
+import { nameOf } from './option-values.ts'
 import type { Terminal } from './terminal.ts'
 
 export interface TampContext extends CommandContext {
@@ -13,22 +14,35 @@ export interface CommandDeclaration<Flags> {
   readonly brief: string
   readonly description: string
   readonly flags: FlagParametersForType<Flags, TampContext>
-  /** Carries the command out and gives its exit status. @throws TampError */
-  run(terminal: Terminal, flags: Flags): Promise<number>
+  /** What FILE is, for a command that takes one before its options. */
+  readonly file?: string
+  /** Carries the command out and gives its exit status. `file` is empty for a command that takes none. @throws TampError */
+  run(terminal: Terminal, flags: Flags, file: string): Promise<number>
 }
 
 export function tampCommand<Flags>({
   brief,
   description,
   flags,
+  file,
   run,
 }: CommandDeclaration<Flags>): Command<TampContext> {
   const build = buildCommand as (declaration: unknown) => Command<TampContext>
   return build({
     docs: { brief, fullDescription: description },
-    parameters: { flags },
-    async func(this: TampContext & { process: { exitCode?: number } }, given: Flags): Promise<void> {
-      this.process.exitCode = await run(this.terminal, given)
+    parameters: {
+      flags,
+      ...(file === undefined
+        ? {}
+        : {
+            positional: {
+              kind: 'tuple',
+              parameters: [{ brief: file, parse: nameOf('a file'), placeholder: 'FILE' }],
+            },
+          }),
+    },
+    async func(this: TampContext & { process: { exitCode?: number } }, given: Flags, path = ''): Promise<void> {
+      this.process.exitCode = await run(this.terminal, given, path)
     },
   })
 }
@@ -47,7 +61,7 @@ export function toggle(brief: string): { kind: 'boolean'; default: false; withNe
 export const outputFlags: FlagParametersForType<OutputFlags, TampContext> = {
   json: toggle('Print one JSON object a line on standard output, and nothing else there; the last is the summary.'),
   quiet: toggle('Print no progress and no tables: only the result and what was left out.'),
-  verbose: toggle('Print more: every room, every unit, every finding.'),
+  verbose: toggle('Print more: every room, table and unit, every finding.'),
 }
 
 export function checkOutputFlags({ quiet, verbose }: OutputFlags): void {

@@ -1,14 +1,14 @@
 // A report of a compaction of rooms as text: the table, what was found, what was left out, and what it came to.
-import type { Bound, Finding, LanePlan, Measure, Report } from '../core/report.ts'
-import type { Left } from '../core/unit.ts'
+import type { Bound, LanePlan, Measure, Report } from '../core/report.ts'
 import { bytes, count, counted, duration, mean, percent, printable } from './figures.ts'
+import { blocksText, findingsText, leftText, listed } from './report-text.ts'
+import type { ReportStyle } from './report-text.ts'
 import { table } from './table.ts'
 import type { Column } from './table.ts'
 import type { Terminal } from './terminal.ts'
 
-/** Rooms in the table, and subjects in a list, unless `verbose`. */
+/** Rooms in the table, unless `verbose`. */
 const tableRooms = 40
-const listed = 10
 
 const columns: readonly Column[] = [
   { title: 'Room', align: 'left' },
@@ -22,26 +22,18 @@ const columns: readonly Column[] = [
   { title: 'On the way', align: 'right' },
 ]
 
-export interface ReportStyle {
-  readonly quiet: boolean
-  readonly verbose: boolean
-}
-
 /** The whole report, ending with a line end. */
 export function compactionText(report: Report, { quiet, verbose }: ReportStyle, terminal: Terminal): string {
   const blocks = quiet
-    ? [leftBlock(report, verbose, terminal), resultBlock(report, terminal)]
+    ? [leftText(report.skipped, verbose, terminal), resultBlock(report, terminal)]
     : [
         tableBlock(report, verbose, terminal),
         notesBlock(report.lanes),
         findingsText(report.findings, verbose, terminal),
-        leftBlock(report, verbose, terminal),
+        leftText(report.skipped, verbose, terminal),
         resultBlock(report, terminal),
       ]
-  return blocks
-    .filter((lines) => lines.length > 0)
-    .map((lines) => lines.join('\n') + '\n')
-    .join('\n')
+  return blocksText(blocks)
 }
 
 function tableBlock({ lanes, before, after, bound }: Report, verbose: boolean, terminal: Terminal): string[] {
@@ -95,34 +87,6 @@ function notesBlock(lanes: readonly LanePlan[]): string[] {
   return notes.length <= 2 * listed
     ? notes
     : [...notes.slice(0, 2 * listed), `… and ${counted(notes.length - 2 * listed, 'more remark')}.`]
-}
-
-/** Findings by code, with how many there are of each. */
-export function findingsText(findings: readonly Finding[], verbose: boolean, terminal: Terminal): string[] {
-  const codes = Map.groupBy(findings, ({ code }) => code)
-  return [...codes].flatMap(([code, of]) => [
-    `${terminal.style('yellow', code)} (${counted(of.length, 'finding')})`,
-    ...shortened(of, verbose).map(({ subject, detail }) => `  ${printable(subject)}: ${printable(detail)}`),
-    ...more(of, verbose),
-  ])
-}
-
-function leftBlock({ skipped }: Report, verbose: boolean, terminal: Terminal): string[] {
-  if (skipped.length === 0) return []
-  const line = ({ subject, reason }: Left): string => `  ${printable(subject)}: ${printable(reason)}`
-  return [
-    terminal.style('yellow', `Left as they are (${count(skipped.length)}):`),
-    ...shortened(skipped, verbose).map(line),
-    ...more(skipped, verbose),
-  ]
-}
-
-function shortened<Item>(items: readonly Item[], verbose: boolean): readonly Item[] {
-  return verbose ? items : items.slice(0, listed)
-}
-
-function more(items: readonly unknown[], verbose: boolean): string[] {
-  return verbose || items.length <= listed ? [] : [`  … and ${count(items.length - listed)} more; --verbose shows all.`]
 }
 
 function resultBlock(report: Report, terminal: Terminal): string[] {

@@ -1,7 +1,7 @@
 // The exit status of a run that came to its end, one way or the other. Where several apply the first of 130, 12, 1, 75, 3 is given.
-import type { Report } from '../core/report.ts'
+import type { RunSummary } from '../core/report.ts'
 
-export function exitStatus(report: Pick<Report, 'stopped' | 'proof' | 'units' | 'skipped' | 'failure'>): number {
+export function exitStatus(report: Pick<RunSummary, 'stopped' | 'proof' | 'units' | 'skipped' | 'failure'>): number {
   if (report.stopped === 'interrupted') return 130
   if (report.proof.mismatches > 0) return 12
   if (report.failure !== undefined) return report.failure.exitStatus

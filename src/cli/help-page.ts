@@ -45,11 +45,15 @@ function commandPage(name: string, command: Command<TampContext>, more: readonly
       text: parameter.brief + (preset === undefined ? '' : ` Default: ${String(preset)}.`),
     }
   })
+  const { positional } = command.parameters
+  const files = positional?.kind === 'tuple' ? positional.parameters : []
+  const places = files.map(({ placeholder, brief }): Entry => ({ term: placeholder ?? '', text: brief }))
   return [
-    `Usage: ${name} [OPTIONS]`,
+    `Usage: ${[name, ...places.map(({ term }) => term)].join(' ')} [OPTIONS]`,
     '',
     paragraphs(command.fullDescription ?? command.brief),
     '',
+    ...(places.length === 0 ? [] : ['Arguments:', ...entries(places, 28), '']),
     'Options:',
     ...entries([...flags, ...more], 28),
     '',
@@ -66,7 +70,7 @@ function routePage(name: string, route: RouteMap<TampContext>, more: readonly En
     paragraphs(route.fullDescription ?? route.brief),
     '',
     'Commands:',
-    ...entries(commands, 12),
+    ...entries(commands, 14),
     '',
     'Options:',
     ...entries(more, 16),

@@ -1,6 +1,6 @@
 // `--json`: one object a line on standard output. The shapes are fixed; fields are added, never renamed.
 import type { TampEvent } from '../core/events.ts'
-import type { Bound, LanePlan, Measure, Report } from '../core/report.ts'
+import type { Bound, LanePlan, Measure, RunSummary } from '../core/report.ts'
 import type { TampError } from '../core/errors.ts'
 
 type Line = Readonly<Record<string, unknown>>
@@ -9,8 +9,12 @@ export function jsonLine(line: { readonly type: string } & Line): string {
   return JSON.stringify({ v: 1, ...line }) + '\n'
 }
 
-/** The last line of a compaction. `missing` are the figures of a run that measured nothing. */
-export function summaryLine(report: Report, missing: Measure): string {
+/**
+ * The last line of a run.
+ * @param missing the figures of a run that measured nothing
+ * @param more what only this command has
+ */
+export function summaryLine(report: RunSummary, missing: Partial<Measure> = {}, more: Line = {}): string {
   const { command, mode, complete, before, after, bound, units, proof, findings, seconds, throttledSeconds } = report
   return jsonLine({
     type: 'summary',
@@ -19,7 +23,7 @@ export function summaryLine(report: Report, missing: Measure): string {
     complete,
     before: { ...missing, ...before },
     after: { ...missing, ...after },
-    bound: boundOf(bound),
+    ...(bound === undefined ? {} : { bound: boundOf(bound) }),
     units,
     proof,
     findings,
@@ -27,6 +31,7 @@ export function summaryLine(report: Report, missing: Measure): string {
     throttledSeconds,
     skipped: report.skipped,
     ...(report.stopped === undefined ? {} : { stopped: report.stopped }),
+    ...more,
   })
 }
 

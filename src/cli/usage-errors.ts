@@ -20,6 +20,10 @@ export function usageError(exception: unknown): TampError {
       `${shown(input)} is not a value of --${externalFlagName}: it takes ${listed(values)}.`,
     UnsatisfiedFlagError: ({ externalFlagName, nextFlagName }) =>
       `The option --${externalFlagName} needs a value${nextFlagName === undefined ? '' : `, and --${nextFlagName} follows it`}.`,
+    UnsatisfiedPositionalError: ({ placeholder }) => {
+      hint = 'The file of the database comes right behind the command; --help shows how.'
+      return `The ${placeholder} is missing.`
+    },
     UnexpectedPositionalError: ({ input }) => {
       if (looksLikeConnection(input)) hint = 'A connection belongs behind --connection, in quotes.'
       return `There is an argument too many: ${shown(input)}.`
@@ -46,7 +50,9 @@ function misuse(message: string, hint?: string): TampError {
 
 function parseFailure(error: ArgumentParseError): string {
   const { externalFlagNameOrPlaceholder: name } = error
-  return `The value of --${name} cannot be used: ${messageOf(error.exception)}`
+  // Arguments that are not options have a name in capitals.
+  const what = /^[A-Z]+$/.test(name) ? name : `--${name}`
+  return `The value of ${what} cannot be used: ${messageOf(error.exception)}`
 }
 
 function messageOf(exception: unknown): string {

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { expect, inject, test } from 'vitest'
 import { openSession } from '../support/session.ts'
+import { testLibrary } from '../support/sqlite/judge.ts'
 import { runTamp } from './run-tamp.ts'
 
 async function demoDatabases(): Promise<unknown[]> {
@@ -12,8 +13,10 @@ async function demoDatabases(): Promise<unknown[]> {
   return await session.query(`SELECT datname FROM pg_database WHERE datname LIKE 'tamp\\_demo%'`)
 }
 
-test('shows every room before and after, and drops its databases', async () => {
-  const { status, out, err } = await runTamp(['demo', '--connection', inject('postgres').url])
+test('shows everything, one after the other: every room before and after, and a compressed column; and drops its databases', async () => {
+  const { status, out, err } = await runTamp(['demo', '--connection', inject('postgres').url], {
+    env: { TAMP_SQLITE_EXTENSION: testLibrary },
+  })
   expect(err).toBe('')
   expect(status).toBe(0)
   expect(out).toMatch(/Execute +[\d,]+ rows saved in \d+ transactions/)
@@ -22,6 +25,7 @@ test('shows every room before and after, and drops its databases', async () => {
   expect(out).toMatch(/^ {4}!gen:x +2,001 +9,841 /m)
   expect(out).toMatch(/^ {2}10 rooms +11,330 +29,604 /m)
   expect(out).toMatch(/full states, before and after: no difference/)
+  expect(out).toMatch(/✓ The query gives the same answer, by the same index; the table came back as it was\./)
   expect(out).not.toContain(new URL(inject('postgres').url).password)
   expect(await demoDatabases()).toEqual([])
 })
@@ -40,18 +44,23 @@ test('P2: Ctrl-C cleans up', async () => {
   expect(await demoDatabases()).toEqual([])
 })
 
-test('says so where there is no embedded PostgreSQL', async () => {
+test('says so where there is no embedded PostgreSQL and no extension, and goes on', async () => {
   const root = fileURLToPath(new URL('../../', import.meta.url))
   const installed = await mkdtemp(join(tmpdir(), 'tamp-installed-'))
   try {
     for (const name of ['src', 'fixtures', 'package.json'])
       await cp(join(root, name), join(installed, name), { recursive: true })
     await mkdir(join(installed, 'node_modules'))
-    for (const name of ['@stricli', 'pg', 'pg-copy-streams', 'yaml'])
+    for (const name of ['@stricli', 'better-sqlite3', 'pg', 'pg-copy-streams', 'yaml'])
       await symlink(join(root, 'node_modules', name), join(installed, 'node_modules', name))
-    const { status, err } = await runTamp(['demo'], { main: join(installed, 'src/cli/main.ts'), cwd: installed })
-    expect(err).toMatch(/There is no embedded PostgreSQL here\.\n.*--connection/)
-    expect(status).toBe(1)
+    const options = { main: join(installed, 'src/cli/main.ts'), cwd: installed }
+    const all = await runTamp(['demo'], options)
+    expect(all.out).toMatch(/Passed over: There is no embedded PostgreSQL here\. .*--connection/)
+    expect(all.out).toMatch(/Passed over: There is no prebuilt SQLite extension/)
+    expect(all.status).toBe(3)
+    const synapse = await runTamp(['demo', 'synapse'], options)
+    expect(synapse.err).toMatch(/There is no embedded PostgreSQL here\.\n.*--connection/)
+    expect(synapse.status).toBe(1)
   } finally {
     await rm(installed, { recursive: true, force: true })
   }

@@ -7,6 +7,13 @@ const pages = [
   ['tamp-synapse-inspect.md', ['synapse', 'inspect']],
   ['tamp-synapse-compact.md', ['synapse', 'compact']],
   ['tamp-synapse-check.md', ['synapse', 'check']],
+  ['tamp-sqlite-inspect.md', ['sqlite', 'inspect']],
+  ['tamp-sqlite-enable.md', ['sqlite', 'enable']],
+  ['tamp-sqlite-maintain.md', ['sqlite', 'maintain']],
+  ['tamp-sqlite-disable.md', ['sqlite', 'disable']],
+  ['tamp-sqlite-check.md', ['sqlite', 'check']],
+  ['tamp-sqlite-index.md', ['sqlite', 'index']],
+  ['tamp-sqlite-shell-init.md', ['sqlite', 'shell-init']],
   ['tamp-demo.md', ['demo']],
 ] as const
 const directory = new URL('../../docs/cli/', import.meta.url)
@@ -38,14 +45,16 @@ test.concurrent.each(pages)('%s speaks of every option, and of none that is not 
 test('there is a page for every command, and no command for which there is none', async () => {
   const found = (await readdir(directory)).filter((name) => name.startsWith('tamp-')).toSorted()
   expect(found).toEqual(pages.map(([name]) => name).toSorted())
-  const { out } = await runTamp(['synapse', '--help'])
-  const commands = [
-    ...out
-      .split('Commands:')[1]!
-      .split('Options:')[0]!
-      .matchAll(/^ {2}([a-z]+) /gm),
-  ].map((match) => match[1])
-  expect(commands.toSorted()).toEqual(
-    pages.flatMap(([, [first, second]]) => (first === 'synapse' ? [second] : [])).toSorted(),
-  )
+  for (const compactor of ['synapse', 'sqlite']) {
+    const { out } = await runTamp([compactor, '--help'])
+    const commands = [
+      ...out
+        .split('Commands:')[1]!
+        .split('Options:')[0]!
+        .matchAll(/^ {2}([a-z-]+) /gm),
+    ].map((match) => match[1])
+    expect(commands.toSorted()).toEqual(
+      pages.flatMap(([, [first, second]]) => (first === compactor ? [second] : [])).toSorted(),
+    )
+  }
 })
