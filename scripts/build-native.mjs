@@ -38,19 +38,25 @@ async function bundlePolicy() {
   if (!existsSync(file) || readFileSync(file, 'utf8') !== text) writeFileSync(file, text)
 }
 
+/** Stops where there is no cargo, or one that is too old: what that would say itself is no help. */
+function requireCargo() {
+  const install = 'see https://rustup.rs'
+  const { error, stdout } = spawnSync('cargo', ['--version'], { encoding: 'utf8' })
+  if (error) stop(`The SQLite extension is built with cargo, which is not installed: ${install}.`)
+  const [, least] = /^rust-version = "1\.(\d+)"$/m.exec(readFileSync(join(native, 'Cargo.toml'), 'utf8'))
+  const [version, minor] = /1\.(\d+)\.\d+/.exec(stdout) ?? ['of an unknown version', '0']
+  if (Number(minor) < Number(least))
+    stop(`The SQLite extension is built with Rust 1.${least} or newer, and this is ${version}: ${install}.`)
+}
+
 function compile() {
   const targetFolder = process.env['CARGO_TARGET_DIR'] ?? join(native, 'target')
-  const cargo = spawnSync('cargo', ['build', '--release', '--locked', '--quiet'], {
+  const { status } = spawnSync('cargo', ['build', '--release', '--locked', '--quiet'], {
     cwd: native,
     env: { ...process.env, CARGO_TARGET_DIR: targetFolder },
     stdio: 'inherit',
   })
-  if (cargo.error?.code === 'ENOENT')
-    stop(
-      'The SQLite extension is built with cargo, which is not installed: see https://rustup.rs, or install the package "cargo".',
-    )
-  if (cargo.error) stop(`cargo could not be started: ${cargo.error.message}`)
-  if (cargo.status !== 0) stop('The SQLite extension could not be built; cargo says why above.')
+  if (status !== 0) stop('The SQLite extension could not be built; cargo says why above.')
   return join(targetFolder, 'release', `${prefix}tamp_sqlite${suffix}`)
 }
 
@@ -65,6 +71,7 @@ function publish(built) {
   return library
 }
 
+requireCargo()
 process.stdout.write('Building the SQLite extension: bundling its policy, then cargo build --release …\n')
 await bundlePolicy().catch((error) => stop(`The policy could not be bundled: ${error.message}`))
 process.stdout.write(`${publish(compile())}\n`)

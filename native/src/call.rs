@@ -146,6 +146,16 @@ impl<'call> Call<'call> {
         unsafe { self.api.value_int64(self.arguments[index]) }
     }
 
+    /// A whole number; `what` is what it stands for. Some drivers give every number as a real.
+    #[inline(always)]
+    pub fn whole(&self, index: usize, what: &str) -> Outcome<i64> {
+        match self.type_of(index) {
+            api::INTEGER => Ok(self.integer(index)),
+            api::FLOAT if self.real(index).fract() == 0.0 => Ok(self.integer(index)),
+            _ => Err(Failure::Message(format!("{what} is a whole number"))),
+        }
+    }
+
     pub fn real(&self, index: usize) -> f64 {
         unsafe { self.api.value_double(self.arguments[index]) }
     }

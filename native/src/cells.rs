@@ -47,7 +47,7 @@ fn compress(call: &Call) -> Outcome {
     let count = call.arguments.len();
     let level = level(call, 1)?;
     let choice = if count > 2 { Choice::of(call, 2)? } else { Choice::None };
-    let scope = if count > 3 { call.integer(3) } else { 0 };
+    let scope = if count > 3 { call.whole(3, "the argument for compact frames")? } else { 0 };
     let dictionary = dictionary(call, &choice, scope)?;
     let encoding = encoding_with(call, dictionary.as_ref(), level)?;
     let value = bytes_to_encode(call)?;
@@ -63,9 +63,9 @@ fn compress(call: &Call) -> Outcome {
     Ok(())
 }
 
-/// The level in an argument; zstd's default where it is absent, NULL or 0.
+/// The level in an argument; zstd's default where it is absent or 0.
 pub fn level(call: &Call, index: usize) -> Outcome<i32> {
-    if index >= call.arguments.len() || call.is_null(index) {
+    if index >= call.arguments.len() {
         return Ok(DEFAULT_LEVEL as i32);
     }
     let (lowest, highest) = unsafe { (zstd_sys::ZSTD_minCLevel(), zstd_sys::ZSTD_maxCLevel()) };
@@ -102,7 +102,7 @@ impl Scalar for ZstdDecompress {
         }
         let count = call.arguments.len();
         let choice = if count > 2 { Choice::of(call, 2)? } else { Choice::None };
-        let scope = if count > 3 { call.integer(3) } else { 0 };
+        let scope = if count > 3 { call.whole(3, "the argument for compact frames")? } else { 0 };
         decompress(call, &choice, scope, "frame")
     }
 }
@@ -117,7 +117,7 @@ impl Scalar for ZstdDecompressCol {
         match call.type_of(0) {
             api::BLOB => {
                 let choice = Choice::of(call, 2)?;
-                decompress(call, &choice, call.integer(3), "cell")
+                decompress(call, &choice, call.whole(3, "the argument for compact frames")?, "cell")
             }
             api::TEXT => Err(is_text(&Choice::of(call, 2)?)),
             _ => {
@@ -134,7 +134,7 @@ fn is_text(choice: &Choice) -> Failure {
 
 #[inline(always)]
 fn decompress(call: &Call, choice: &Choice, scope: i64, subject: &str) -> Outcome {
-    let text = call.integer(1) != 0;
+    let text = call.whole(1, "the argument for texts")? != 0;
     with_decoded(call, choice, scope, subject, |decoded| match decoded {
         Decoded::Kept(bytes) => call.give_bytes(bytes, text),
         Decoded::Memory(memory) => {

@@ -18,6 +18,8 @@ pub struct Connection {
     pub slot: Slot,
     pub codec: RefCell<Codec>,
     pub dictionaries: RefCell<Dictionaries>,
+    /// A dictionary is being looked for.
+    pub looking: Cell<bool>,
     pub handles: RefCell<Handles>,
     pub engine: RefCell<Option<Engine>>,
     references: Cell<usize>,
@@ -32,6 +34,7 @@ impl Connection {
             slot,
             codec: RefCell::new(Codec::new(api)),
             dictionaries: RefCell::default(),
+            looking: Cell::new(false),
             handles: RefCell::default(),
             engine: RefCell::new(None),
             references: Cell::new(1),

@@ -42,6 +42,16 @@ fn scope_of(api: Api, db: *mut Db, schema: &CStr) -> Outcome<Option<i64>> {
 
 /// The dictionary of that id. `scope` is what the views pass: the number of the database that the cell is in, or 0 or 1 where that is unknown.
 pub fn find(connection: &Connection, id: i64, scope: i64) -> Outcome<Rc<Dictionary>> {
+    // The tables may be anything in somebody else's file, generated columns that decode cells for one: that would go on without end.
+    if connection.looking.replace(true) {
+        return Err("a dictionary is needed to read the dictionaries".into());
+    }
+    let found = find_anywhere(connection, id, scope);
+    connection.looking.set(false);
+    found
+}
+
+fn find_anywhere(connection: &Connection, id: i64, scope: i64) -> Outcome<Rc<Dictionary>> {
     let Connection { api, db, .. } = *connection;
     if unsafe { api.db_name(db, 2) }.is_null() {
         return find_in_main(connection, id, scope);

@@ -34,12 +34,14 @@ impl fmt::Display for Choice<'_> {
 }
 
 impl<'call> Choice<'call> {
-    /// An id, the bytes of a dictionary, or NULL, -1 or -2 for none.
+    /// An id, the bytes of a dictionary, or NULL, -1, -2 or no bytes for none.
     #[inline(always)]
     pub fn of(call: &Call<'call>, index: usize) -> Outcome<Choice<'call>> {
         match call.type_of(index) {
             api::INTEGER => Ok(Choice::of_id(call.integer(index))),
             api::NULL => Ok(Choice::None),
+            // As sqlite-zstd has it in the row of "no dictionary".
+            api::BLOB if call.bytes(index).is_empty() => Ok(Choice::None),
             api::BLOB => Ok(Choice::Given(call.bytes(index))),
             // Some drivers give every number as a real.
             api::FLOAT if call.real(index).fract() == 0.0 => Ok(Choice::of_id(call.integer(index))),

@@ -36,6 +36,7 @@ impl Aggregate for ZstdTrainDict {
     fn step(&mut self, call: &Call) -> Outcome {
         if self.sampling.is_none() {
             self.size = count(call, 1, "size of the dictionary")?;
+            call.whole(1, "the size of the dictionary")?;
             self.sampling = Some(Sampling::new(count(call, 2, "number of samples")?, MOST_BYTES));
         }
         if let Some(sampling) = &mut self.sampling
@@ -69,8 +70,12 @@ impl ZstdTrainDict {
 
 impl Aggregate for ZstdTrainDictAndSave {
     fn step(&mut self, call: &Call) -> Outcome {
-        if self.trained.sampling.is_none() && !call.is_null(3) {
-            self.key = Some(call.text(3)?.to_owned());
+        if self.trained.sampling.is_none() {
+            self.key = match call.type_of(3) {
+                api::NULL => None,
+                api::TEXT => Some(call.text(3)?.to_owned()),
+                _ => return Err("the key of a dictionary is a text, or NULL".into()),
+            };
         }
         self.trained.step(call)
     }

@@ -2,7 +2,7 @@
 import { buildCommand } from '@stricli/core'
 import type { Command, CommandContext, FlagParametersForType } from '@stricli/core'
 import { TampError } from '../core/errors.ts'
-import { nameOf } from './option-values.ts'
+import { nameOf, seconds, share } from './option-values.ts'
 import type { Terminal } from './terminal.ts'
 
 export interface TampContext extends CommandContext {
@@ -62,6 +62,29 @@ export const outputFlags: FlagParametersForType<OutputFlags, TampContext> = {
   json: toggle('Print one JSON object a line on standard output, and nothing else there; the last is the summary.'),
   quiet: toggle('Print no progress and no tables: only the result and what was left out.'),
   verbose: toggle('Print more: every room, table and unit, every finding.'),
+}
+
+/** How long a run may take, and how much of the time it may work. */
+export interface LimitFlags {
+  readonly maxDuration?: number
+  readonly load: number
+}
+
+export const limitFlags: FlagParametersForType<LimitFlags, TampContext> = {
+  maxDuration: {
+    kind: 'parsed',
+    parse: seconds,
+    optional: true,
+    placeholder: 'TIME',
+    brief: 'Stop cleanly after that long (90s, 45m, 2h, 1h30m); the next run goes on. Exit status 75.',
+  },
+  load: {
+    kind: 'parsed',
+    parse: share,
+    default: '1',
+    placeholder: 'SHARE',
+    brief: 'Share of the time in which the database may be kept busy: 0.5 pauses as long as it works, 1 never pauses.',
+  },
 }
 
 export function checkOutputFlags({ quiet, verbose }: OutputFlags): void {

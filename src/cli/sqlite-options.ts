@@ -4,7 +4,7 @@ import type { FlagParametersForType } from '@stricli/core'
 import { TampError } from '../core/errors.ts'
 import type { TampContext } from './command.ts'
 import { toggle } from './command.ts'
-import { nameOf, seconds, share } from './option-values.ts'
+import { nameOf } from './option-values.ts'
 import { printable } from './figures.ts'
 
 export const fileBrief = 'The database file. It has to be there: none is ever made.'
@@ -35,28 +35,6 @@ export interface ExecuteFlags {
 
 export const executeFlags: FlagParametersForType<ExecuteFlags, TampContext> = {
   execute: toggle('Write. Without it nothing is changed, and what is printed is what execution would do.'),
-}
-
-export interface LimitFlags {
-  readonly maxDuration?: number
-  readonly load: number
-}
-
-export const limitFlags: FlagParametersForType<LimitFlags, TampContext> = {
-  maxDuration: {
-    kind: 'parsed',
-    parse: seconds,
-    optional: true,
-    placeholder: 'TIME',
-    brief: 'Stop cleanly after that long (90s, 45m, 2h, 1h30m); the next run goes on. Exit status 75.',
-  },
-  load: {
-    kind: 'parsed',
-    parse: share,
-    default: '1',
-    placeholder: 'SHARE',
-    brief: 'Share of the time in which to work: 0.5 pauses as long as it works, 1 never pauses.',
-  },
 }
 
 /** Without the table a column says nothing. @throws TampError `usage` */

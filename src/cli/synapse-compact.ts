@@ -5,8 +5,8 @@ import type { TampEvent } from '../core/events.ts'
 import type { Measure, Mode } from '../core/report.ts'
 import { compact } from '../synapse/index.ts'
 import type { CompactOptions } from '../synapse/index.ts'
-import { checkOutputFlags, contradict, outputFlags, tampCommand, toggle } from './command.ts'
-import type { OutputFlags, TampContext } from './command.ts'
+import { checkOutputFlags, contradict, limitFlags, outputFlags, tampCommand, toggle } from './command.ts'
+import type { LimitFlags, OutputFlags, TampContext } from './command.ts'
 import { compactionText } from './compaction-report.ts'
 import { checkConnectionFlags, connectionFlags, openDatabase, roomFlag } from './connection-options.ts'
 import type { ConnectionFlags } from './connection-options.ts'
@@ -15,12 +15,12 @@ import { compactExitStatuses, exitStatus } from './exit-status.ts'
 import { counted, duration, printable } from './figures.ts'
 import { Interruption } from './interruption.ts'
 import { planLine, statusLine, summaryLine, unitLine } from './json-lines.ts'
-import { groupRange, levels, nameOf, seconds, share, wholeNumber } from './option-values.ts'
+import { groupRange, levels, nameOf, wholeNumber } from './option-values.ts'
 import { Progress } from './progress.ts'
 import { openScript } from './script-file.ts'
 import type { Terminal } from './terminal.ts'
 
-interface CompactFlags extends ConnectionFlags, OutputFlags {
+interface CompactFlags extends ConnectionFlags, LimitFlags, OutputFlags {
   readonly execute: boolean
   readonly sql?: string
   readonly room?: readonly string[]
@@ -31,8 +31,6 @@ interface CompactFlags extends ConnectionFlags, OutputFlags {
   readonly shorten: boolean
   readonly minSavedRows: number
   readonly proof: 'full' | 'budget'
-  readonly maxDuration?: number
-  readonly load: number
   readonly jobs: number
 }
 
@@ -94,20 +92,7 @@ const flags: FlagParametersForType<CompactFlags, TampContext> = {
       "How many changed groups Synapse's own query is asked for, before and after, inside the transaction: all, or as many " +
       'as fit a share of the time. All states are compared by fingerprint in any case.',
   },
-  maxDuration: {
-    kind: 'parsed',
-    parse: seconds,
-    optional: true,
-    placeholder: 'TIME',
-    brief: 'Stop cleanly after that long (90s, 45m, 2h, 1h30m); the next run goes on. Exit status 75.',
-  },
-  load: {
-    kind: 'parsed',
-    parse: share,
-    default: '1',
-    placeholder: 'SHARE',
-    brief: 'Share of the time in which the database may be kept busy: 0.5 pauses as long as it works, 1 never pauses.',
-  },
+  ...limitFlags,
   jobs: {
     kind: 'parsed',
     parse: wholeNumber(1, 64),

@@ -161,8 +161,12 @@ test(
     const inspected = await json('inspect')
     expect(inspected.at(-1)).toMatchObject({ mode: 'dry-run', before: { rows, fileBytes: size }, after: { rows } })
     expect(inspected.at(-1).after.fileBytesEstimate).toBeLessThan(0.6 * size)
-    const columns = inspected.filter(({ type }) => type === 'column')
-    expect(columns[0]).toMatchObject({ table: 'events', column: 'data', declaredType: 'TEXT', verdict: 'worth' })
+    expect(inspected.find(({ type }) => type === 'column')).toMatchObject({
+      table: 'events',
+      column: 'data',
+      declaredType: 'TEXT',
+      verdict: 'worth',
+    })
 
     const enable = await json('enable', ...target, '--execute')
     expect(enable[0]).toMatchObject({ type: 'plan', table: 'events', column: 'data', takenOver: false })

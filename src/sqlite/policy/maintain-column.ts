@@ -100,6 +100,8 @@ export class ColumnRun {
       const range = yield* this.#budget.patiently(() => this.#window())
       const found = yield* this.#budget.patiently(() => groups(this.#column, range))
       for (const key of this.#unknown(found)) yield* this.#find(key)
+      // Training takes its time; the dictionary is there for the next run.
+      if ((yield* this.#budget.stopped()) !== undefined) return true
       this.#busy = found.some((group) => this.encodings.of(group) !== undefined)
       if (this.#busy) return yield* this.#write(yield* now())
       yield* this.#leave(found)

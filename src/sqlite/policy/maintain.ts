@@ -19,7 +19,7 @@ import { checkpoint, giveBack } from './space.ts'
 import type { FileSpace } from './space.ts'
 import { asTampError, endsRun, isInterruption, reasonOf } from './sql-failures.ts'
 import { collectUnused } from './unused-dictionaries.ts'
-import { startWork } from './work-budget.ts'
+import { isLocked, startWork } from './work-budget.ts'
 import type { Limits, WorkBudget } from './work-budget.ts'
 
 export type * from './maintained.ts'
@@ -79,6 +79,8 @@ class MaintainRun {
   readonly #columns: MaintainedColumn[] = []
   readonly #skipped: Left[] = []
   #stopped: 'limit' | 'interrupted' | undefined
+  /** Somebody kept the database locked: the next run may find it free. */
+  #locked = false
   #collected: readonly number[] = []
 
   constructor(options: MaintainOptions, budget: WorkBudget) {
@@ -104,9 +106,11 @@ class MaintainRun {
         if (isInterruption(error)) this.#stopped = 'interrupted'
         else if (endsRun(error) && this.#columns.every(({ rows }) => rows === 0)) throw asTampError(error)
         else yield* this.#skip(lane, reasonOf(error))
+        if (isLocked(error)) this.#locked = true
         if (endsRun(error)) break
       }
     }
+    this.#stopped ??= this.#locked ? yield* this.#budget.stopped() : undefined
     if (again && !dryRun && this.#stopped === undefined) this.#collected = yield* collectUnused(this.#budget)
     const worked = this.#columns.some(({ rows, recompressed }) => rows > 0 || recompressed.rows > 0)
     if (worked) yield* checkpoint()
@@ -117,7 +121,7 @@ class MaintainRun {
     const savedBytes = saved.reduce((sum, bytes) => sum + bytes, 0)
     const space = yield* giveBack(this.#budget, !dryRun && this.#stopped !== 'interrupted', savedBytes)
     return {
-      complete: this.#stopped === undefined,
+      complete: this.#stopped === undefined && !this.#locked,
       ...(this.#stopped === undefined ? {} : { stopped: this.#stopped }),
       columns: this.#columns,
       skipped: this.#skipped,

@@ -143,7 +143,8 @@ describe.skipIf(sqliteZstd === null)(`sqlite-zstd's functions in both libraries`
         const answer = answers[index]!
         if ('error' in answer || answer[0]![0] !== 'blob') return `SELECT 'nothing', NULL`
         const settings = splitArguments(call.slice(call.indexOf('(') + 1, -1)).slice(2)
-        return shown(`zstd_decompress(${[`x'${String(answer[0]![1])}'`, '0', ...settings].join(', ')})`)
+        const name = call.slice(0, call.indexOf('(')).replace('_compress', '_decompress')
+        return shown(`${name}(${[`x'${String(answer[0]![1])}'`, '0', ...settings].join(', ')})`)
       })
     const decompressed = (library: string | null, answers: readonly Outcome[]) =>
       outcomes(library, file, decompressing(answers)).map((outcome) => told(outcome))

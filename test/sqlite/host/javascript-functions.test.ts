@@ -9,7 +9,7 @@ import { describe, expect, test } from 'vitest'
 import type { SqliteDriver } from '../../../src/database/sqlite-driver.ts'
 import { addJavaScriptFunctions } from '../../../src/sqlite/host/javascript-functions.ts'
 import { driverOf, open } from '../../../src/sqlite/host/open.ts'
-import { disableColumn, enableColumn, maintainSqlite } from '../../../src/sqlite/index.ts'
+import { disableColumn, enableColumn, inspectSqlite, maintainSqlite } from '../../../src/sqlite/index.ts'
 import { jsonText, noise } from '../../support/sqlite/json-rows.ts'
 import { testLibrary } from '../../support/sqlite/judge.ts'
 
@@ -180,4 +180,31 @@ test('every cell that the extension compressed reads the same, and becomes plain
   ).toEqual(['i', 't'])
   expect(back.pragma('integrity_check', { simple: true })).toBe('ok')
   back.close()
+})
+
+test('the survey measures the same without native code, as far as no dictionary is needed', async () => {
+  await using directory = await mkdtempDisposable(join(tmpdir(), 'tamp-functions-'))
+  const file = join(directory.path, 'a.db')
+  const made = new Database(file)
+  made.exec('CREATE TABLE t (id INTEGER PRIMARY KEY, data TEXT); BEGIN')
+  const insert = made.prepare('INSERT INTO t VALUES (?, ?)')
+  for (let id = 1; id <= 5000; id++) insert.run(id, jsonText(id).repeat(1 + (id % 9)))
+  made.exec('COMMIT')
+  made.close()
+  const [native, javascript] = await Promise.all(
+    (['native', 'javascript'] as const).map(async (functions) => {
+      const { columns } = await inspectSqlite(file, { table: 't', column: 'data' }, { functions })
+      expect(columns).toHaveLength(1)
+      return columns[0]!.trials
+    }),
+  )
+  expect(native!.some(({ trainer }) => trainer !== null)).toBe(true)
+  expect(javascript!.every(({ trainer }) => trainer === null)).toBe(true)
+  for (const level of [3, 19]) {
+    const [one, other] = [native!, javascript!].map((trials) =>
+      trials.find((trial) => trial.level === level && trial.trainer === null)!,
+    )
+    expect(other!.bytesEstimate / one!.bytesEstimate).toBeGreaterThan(0.93)
+    expect(other!.bytesEstimate / one!.bytesEstimate).toBeLessThan(1.07)
+  }
 })

@@ -76,7 +76,11 @@ describe('a column', () => {
     const tried = texts(1500)
     const plans: string[] = []
     const look = (_: number, request: Request): void => {
-      if (request.kind === 'query' && /_t_zstd/.test(request.sql) && /^\s*(SELECT|UPDATE|WITH)/.test(request.sql))
+      if (
+        request.kind === 'query' &&
+        /_t_zstd"[^]*IS NULL/.test(request.sql) &&
+        /^\s*(SELECT|UPDATE|WITH)/.test(request.sql)
+      )
         plans.push(
           tried.db
             .prepare(`EXPLAIN QUERY PLAN ${request.sql}`)
@@ -368,9 +372,7 @@ describe('a run', () => {
     insert(tried, 5, jsonText, 4001)
     other.db.exec('BEGIN IMMEDIATE')
     const locked = run(tried, { maxSeconds: 0.3 })
-    expect(locked.skipped).toMatchObject(
-      [{ subject: 't.data', reason: /kept the database locked/ }].map(() => ({ subject: 't.data' })),
-    )
+    expect(locked).toMatchObject({ complete: false, stopped: 'limit', skipped: [{ subject: 't.data' }] })
     expect(locked.skipped[0]!.reason).toMatch(/another connection kept the database locked/)
     other.db.exec('COMMIT')
     expect(run(tried)).toMatchObject({ complete: true, columns: [{ rows: 5 }] })

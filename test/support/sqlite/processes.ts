@@ -12,11 +12,14 @@ export interface Beside<Last> extends AsyncDisposable {
   kill(): void
 }
 
-/** Starts a file of this folder. */
-export async function beside<Last>(script: string, input: unknown): Promise<Beside<Last>> {
+export const readingChild: URL = new URL('./reading-child.ts', import.meta.url)
+export const writingChild: URL = new URL('./writing-child.ts', import.meta.url)
+export const policyChild: URL = new URL('./policy-child.ts', import.meta.url)
+
+export async function beside<Last>(script: URL, input: unknown): Promise<Beside<Last>> {
   const child = spawn(
     process.execPath,
-    ['--disable-warning=ExperimentalWarning', fileURLToPath(new URL(script, import.meta.url)), JSON.stringify(input)],
+    ['--disable-warning=ExperimentalWarning', fileURLToPath(script), JSON.stringify(input)],
     { stdio: ['pipe', 'pipe', 'pipe'] },
   )
   child.stdin.on('error', () => {})
@@ -34,7 +37,7 @@ export async function beside<Last>(script: string, input: unknown): Promise<Besi
     if (signal === 'SIGKILL') return null
     const line = out.slice('ready\n'.length).trim()
     if (status !== 0 || err !== '' || line === '')
-      throw new Error(`${script} ended with ${signal ?? status}: ${err}${out}`)
+      throw new Error(`${script.pathname} ended with ${signal ?? status}: ${err}${out}`)
     return JSON.parse(line) as Last
   })
   last.catch(() => {})

@@ -1,5 +1,5 @@
 // Debian's sqlite3 shell with the extension loaded, told one line at a time.
-import { spawn } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { testLibrary } from './judge.ts'
 
@@ -14,6 +14,10 @@ export interface Shell {
   kill(): boolean
   end(): Promise<void>
 }
+
+/** Whether the shell is installed. */
+export const shellIsThere: boolean = spawnSync('sqlite3', ['--version']).status === 0
+if (!shellIsThere) console.log('what the sqlite3 shell does is not tested: it is not installed')
 
 const mark = 'that was all'
 
