@@ -1,6 +1,9 @@
-// Three projects: `unit` needs nothing, `postgres` (test files named *.pg.test.ts) shares one real server for the whole run, `synapse`
-// (test/e2e) also wants Python and PyPI and takes minutes: it is a command of its own.
+// Four projects: `unit` needs nothing, `sqlite` the loadable extension (built with cargo on first need), `postgres` (test files named
+// *.pg.test.ts) shares one real server for the whole run, `synapse` (test/e2e) also wants Python and PyPI and takes minutes: it is a command
+// of its own.
 import { defineConfig } from 'vitest/config'
+
+const sqliteTests = ['test/sqlite/**/*.test.ts', 'test/cli/*sqlite*.test.ts']
 
 export default defineConfig({
   test: {
@@ -9,9 +12,21 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: ['test/**/*.test.ts'],
-          exclude: ['test/**/*.pg.test.ts', 'test/e2e/**'],
+          exclude: ['test/**/*.pg.test.ts', 'test/e2e/**', ...sqliteTests],
           testTimeout: 30_000,
           sequence: { groupOrder: 1 },
+        },
+      },
+      {
+        test: {
+          name: 'sqlite',
+          include: sqliteTests,
+          globalSetup: ['test/support/sqlite/extension-setup.ts'],
+          testTimeout: 120_000,
+          hookTimeout: 300_000,
+          pool: 'forks',
+          maxWorkers: 2,
+          sequence: { groupOrder: 2 },
         },
       },
       {
@@ -23,7 +38,7 @@ export default defineConfig({
           hookTimeout: 120_000,
           pool: 'forks',
           maxWorkers: 2,
-          sequence: { groupOrder: 2 },
+          sequence: { groupOrder: 3 },
         },
       },
       {
@@ -32,7 +47,7 @@ export default defineConfig({
           include: ['test/e2e/**/*.e2e.test.ts'],
           globalSetup: ['test/e2e/synapse-setup.ts', 'test/support/postgres-setup.ts'],
           pool: 'forks',
-          sequence: { groupOrder: 3 },
+          sequence: { groupOrder: 4 },
         },
       },
     ],

@@ -8,6 +8,7 @@ import { describeSqliteFailure } from '../../database/sqlite-failures.ts'
 import { extensionLibrary } from './extension-library.ts'
 import type { LibraryOptions } from './extension-library.ts'
 import { addJavaScriptFunctions } from './javascript-functions.ts'
+import { rememberLibrary } from './library-in-use.ts'
 
 export type SqliteDriverName = 'better-sqlite3' | 'node:sqlite'
 
@@ -75,11 +76,13 @@ export function requireDatabase(driver: SqliteDriver, path: string): void {
 
 /**
  * Makes compressed columns readable and writable on a connection that is there already. One of node:sqlite must have been made with
- * `allowExtension: true`. Also keeps temporary tables in memory, which makes updates of compressed tables ten times as fast.
+ * `allowExtension: true`. Also keeps temporary tables in memory, which makes updates of compressed tables ten times as fast;
+ * before a VACUUM of a large file say `PRAGMA temp_store = DEFAULT`, else it is done in memory.
  * @throws TampError `no-library`; `usage` where the connection may load no extension
  */
 export async function loadInto(database: Database.Database | DatabaseSync, options: LoadOptions = {}): Promise<void> {
   const driver = await driverOf(database)
+  rememberLibrary(driver, 'unsafeMode' in database ? 'better-sqlite3' : 'node:sqlite')
   if (options.functions === 'javascript') addJavaScriptFunctions(database, driver)
   else loadLibrary(driver, await extensionLibrary(options))
   if (driver.autocommit) driver.query('PRAGMA temp_store = MEMORY')

@@ -6,6 +6,7 @@ import { describeSqliteFailure } from '../../database/sqlite-failures.ts'
 import { SqlError } from '../../database/sqlite-value.ts'
 import type { LogLevel, PolicyEvent } from '../policy/request.ts'
 import { extensionLibrary } from './extension-library.ts'
+import { libraryFor } from './library-in-use.ts'
 import type { LoadOptions, SqliteDriverName } from './open.ts'
 import type { Policies, PolicyName } from './policies.ts'
 
@@ -16,7 +17,10 @@ export interface RunControl extends LoadOptions {
   readonly onLog?: ((level: LogLevel, message: string) => void) | undefined
   /** Told why the run pauses, and null when it goes on. */
   readonly onWait?: ((reason: string | null) => void) | undefined
-  /** Default better-sqlite3. */
+  /**
+   * Default: what `open` or `loadInto` has had the file open with, else better-sqlite3. A program that has it open with node:sqlite by other
+   * means has to say so: two SQLite libraries in one process undo each other's locks on a file.
+   */
   readonly driver?: SqliteDriverName | undefined
   /** Seconds to wait for somebody else's lock, by SQLite itself. Default 5. */
   readonly busySeconds?: number | undefined
@@ -60,7 +64,8 @@ export async function runPolicy<Name extends PolicyName>(
   options: Policies[Name]['options'],
   control: RunControl & { readonly writes: boolean },
 ): Promise<Policies[Name]['result']> {
-  const { signal, onEvent, onLog, onWait, driver = 'better-sqlite3', busySeconds = 5, writes } = control
+  const { signal, onEvent, onLog, onWait, busySeconds = 5, writes } = control
+  const driver = control.driver ?? libraryFor(path)
   const library = control.functions === 'javascript' ? null : await extensionLibrary(control)
   const stop = new SharedArrayBuffer(4)
   const flag = new Int32Array(stop)

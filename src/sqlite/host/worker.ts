@@ -30,7 +30,6 @@ async function work(): Promise<unknown> {
     requireDatabase(driver, path)
     if (library === null) addJavaScriptFunctions(database, driver)
     else loadLibrary(driver, library)
-    driver.query('PRAGMA temp_store = MEMORY')
     if (!writes) driver.query('PRAGMA query_only = ON')
     const policy = await policyNamed(name)
     return drive(policy(options), driver, {

@@ -153,7 +153,8 @@ class Survey {
     )).map(([name, wr]) => ({ name: String(name), withoutRowid: wr === 1 }))
     const found = all.filter(
       ({ name }) =>
-        !catalogueTables.has(name) && (table === undefined || sameName(name, table) || sameName(name, rowsTable(table))),
+        !catalogueTables.has(name) &&
+        (table === undefined || sameName(name, table) || sameName(name, rowsTable(table))),
     )
     if (found.length === 0 && table !== undefined)
       throw new TampError('usage', `There is no table ${table} in this database.`, {

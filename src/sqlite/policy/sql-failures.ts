@@ -1,6 +1,7 @@
 // What an error of SQLite means for a run: whether anything else has a chance after it, and how to say it.
 
 import { TampError } from '../../core/errors.ts'
+import type { ErrorCode } from '../../core/errors.ts'
 import { SqlError } from './request.ts'
 
 /** Result codes after which no column of the database can be worked on. */
@@ -12,6 +13,14 @@ const words: ReadonlyMap<number, string> = new Map([
   [13, 'the disk is full, or the database has reached its max_page_count'],
   [14, 'SQLite could not open a file it needs'],
   [26, 'the file is not a SQLite database'],
+])
+
+const codes: ReadonlyMap<number, ErrorCode> = new Map([
+  [5, 'locked'],
+  [6, 'locked'],
+  [8, 'no-permission'],
+  [9, 'interrupted'],
+  [26, 'unknown-schema'],
 ])
 
 /** True where the rest of the run has no chance either. */
@@ -48,8 +57,8 @@ export function asTampError(error: unknown): TampError {
   if (error instanceof TampError) return error
   const reason = reasonOf(error)
   const sentence = `${reason.charAt(0).toUpperCase()}${reason.slice(1)}.`
-  const code = error instanceof SqlError && error.primaryCode === 8 ? 'no-permission' : 'failed'
-  return new TampError(code, sentence, {
+  const code = error instanceof SqlError ? codes.get(error.primaryCode) : undefined
+  return new TampError(code ?? 'failed', sentence, {
     hint: 'What was compressed before is kept; once the cause is gone, run again.',
     cause: error,
   })

@@ -113,11 +113,28 @@ export function* columnReferences(tokens: readonly Token[], name: string, from: 
     if (
       isReference(tokens[i], name) &&
       !isSign(tokens[i + 1], '(') &&
+      // `new.data` reads no column called new.
+      !isSign(tokens[i + 1], '.') &&
       !isSign(tokens[i - 1], '.') &&
       !isWord(tokens[i - 1], 'COLLATE') &&
-      !isCastType(tokens, i)
+      !isCastType(tokens, i) &&
+      !isOrder(tokens, i)
     )
       yield i
+}
+
+const beforeOperand = new Set(
+  'AND OR NOT IS IN LIKE GLOB MATCH REGEXP BETWEEN ESCAPE CASE WHEN THEN ELSE SELECT DISTINCT ALL WHERE HAVING BY ON SET'.split(
+    ' ',
+  ),
+)
+
+/** DESC or ASC behind what is ordered by. Bare, both may also be columns: where an operand is wanted. */
+function isOrder(tokens: readonly Token[], i: number): boolean {
+  const before = tokens[i - 1]
+  if (before === undefined || !(isWord(tokens[i], 'DESC') || isWord(tokens[i], 'ASC'))) return false
+  if (before.kind === 'word') return !beforeOperand.has(before.value.toUpperCase())
+  return before.kind !== 'operator' || before.value === ')'
 }
 
 /** `CAST(x AS name)`: nothing else in an expression has AS, but for the columns and tables of a subquery, which are no references either. */

@@ -132,8 +132,8 @@ function ownWrite(text: TriggerText, { from, to, write }: TriggerStatement, layo
           : place(text, i, i + 2, decodedTerm(compressed, layout.scope)),
       )
     }
-  edits.push(...seen(text, set, layout))
-  return edits
+  const also = seen(text, set, layout)
+  return typeof also === 'string' ? also : [...edits, ...also]
 }
 
 /** The names that SET gives values to, each with the last token of its value. */
@@ -171,12 +171,32 @@ function isInTupleTarget({ tokens }: TriggerText, i: number, from: number, to: n
   return false
 }
 
-/** Triggers wait for a column that is not compressed, so an UPDATE of compressed ones alone must write one of those too. */
-function seen(text: TriggerText, set: ReadonlyMap<number, number>, { table, columns }: Layout): readonly Edit[] {
+/**
+ * Triggers wait for a column that is not compressed, so an UPDATE of compressed ones alone must write one of those too. One without a key,
+ * where there is one: of a row that refers to itself SQLite counts a key that is written again twice, and overlooks other violations.
+ * @returns why it cannot be done
+ */
+function seen(
+  text: TriggerText,
+  set: ReadonlyMap<number, number>,
+  { table, columns }: Layout,
+): readonly Edit[] | string {
   const names = [...set.keys()].map((i) => text.tokens[i]!)
   if (names.length === 0 || !names.every((token) => columns.some(({ column }) => isReference(token, column)))) return []
-  const plain = table.columns.find(
+  const plain = table.columns.filter(
     ({ name, generated }) => generated === undefined && !columns.some(({ column }) => column === name),
-  )!
-  return [before(text, Math.min(...set.keys()), `${quoted(plain.name)} = ${quoted(plain.name)}, `)]
+  )
+  const keys = [
+    ...table.constrained,
+    ...table.foreignKeys.flatMap((key) => key.columns),
+    ...table.referencedBy.flatMap(({ parentColumns }) => parentColumns),
+  ]
+  const free = plain.find(({ name }) => !keys.some((key) => sameName(key, name)))
+  const refersToItself = table.foreignKeys.some(({ parent }) =>
+    [table.name, table.stored].some((own) => sameName(own, parent)),
+  )
+  if (free === undefined && refersToItself)
+    return `it writes ${table.name} itself, which refers to itself and has no column that is in no key`
+  const written = quoted((free ?? plain[0]!).name)
+  return [before(text, Math.min(...set.keys()), `${written} = ${written}, `)]
 }

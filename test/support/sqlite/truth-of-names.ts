@@ -64,6 +64,28 @@ export const names: readonly TruthLine[] = [
     promise: 'the same',
   },
   {
+    feature: 'columns called as words of SQL are',
+    given: [
+      'CREATE TABLE t (id INTEGER PRIMARY KEY, data TEXT, "new" TEXT, "desc" TEXT CHECK ("desc" IS NOT 5), "nocase" TEXT, v)',
+      filled('t', 'id, data, "new", "desc", "nocase"', 'i, {json}, {json}, {json}, {json}'),
+      `CREATE INDEX falling ON t (data COLLATE nocase DESC, "desc" DESC)`,
+      'CREATE TRIGGER g AFTER INSERT ON t BEGIN UPDATE t SET v = typeof(new.data) || length(new."new") || length("desc") WHERE id = new.id; END',
+    ],
+    columns: [
+      ['t', 'data'],
+      ['t', 'new'],
+      ['t', 'desc'],
+      ['t', 'nocase'],
+    ],
+    does: [
+      `INSERT INTO t (id, data, "new", "desc") VALUES (100, 'a', 'b', 'c'), (101, 'A', NULL, 'words that are long enough to be compressed')`,
+      `UPDATE t SET "new" = "desc", "desc" = upper("new") WHERE id < 4`,
+      `SELECT id FROM t WHERE data COLLATE nocase = 'A' ORDER BY "desc" DESC`,
+    ],
+    looks: [all, 'PRAGMA integrity_check'],
+    promise: 'the same',
+  },
+  {
     feature: 'names in another case, and not of ASCII',
     given: [
       'CREATE TABLE T (Id INTEGER PRIMARY KEY, "Größe" TEXT, DATA TEXT)',
