@@ -24,7 +24,7 @@ import { seeded } from '../../support/synapse/random.ts'
 const seed = Number(process.env['TAMP_TEST_SEED'] ?? Date.now() % 1_000_000)
 
 /** Kills of each command in each journal mode; `all` is one at every request. */
-const kills = process.env['TAMP_TEST_KILLS'] ?? '2'
+const kills = process.env['TAMP_TEST_KILLS'] ?? '1'
 
 const rows = 700
 
@@ -214,7 +214,7 @@ describe.each(journals)(`P2: kill -9, journal mode %s (seed ${seed})`, (journal)
       goOn(file, deed, `${deed.name} killed at request ${n} with ${driver}`)
     }
     // How many requests there are depends on the time chunks take, by a few.
-    expect(killed).toBeGreaterThan(at.length / 2)
+    expect(killed).toBeGreaterThanOrEqual(at.filter((n) => n < 0.8 * requests).length)
   })
 })
 

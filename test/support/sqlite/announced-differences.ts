@@ -1,7 +1,7 @@
 // The one place where the random tests step around what is different on a compressed column and announced by `inspect`: each with
 // the code of its remark. Whatever is not here must be the same.
 import type { Column, Schema } from './built-schema.ts'
-import type { Kind } from './random-values.ts'
+import type { Drawn, Kind } from './random-values.ts'
 
 /** `update-of`: such a trigger also runs for a column that is given the value it has; on a compressed table it does not. */
 export function triggerCondition(of: string | null): string {
@@ -16,6 +16,11 @@ export function mayInsertNull(column: Column): boolean {
 /** `affinity`: a column behind a view has none, and a comparison converts nothing. Says whether one with such a value would have. */
 export function comparesAsIs({ affinity }: Column, kind: Kind): boolean {
   return affinity === 'BLOB' || (affinity === 'TEXT' ? kind !== 'number' : kind !== 'text')
+}
+
+/** The same for what a value brings along: a CAST has an affinity too, and a number in a column without one would be converted. */
+export function withoutAffinity({ sql }: Drawn): string {
+  return sql.startsWith('CAST') ? `(${sql} || '')` : sql
 }
 
 /**

@@ -1,5 +1,5 @@
 // Random questions over a random schema, and conditions on its rows.
-import { comparesAsIs } from './announced-differences.ts'
+import { comparesAsIs, withoutAffinity } from './announced-differences.ts'
 import type { Schema } from './built-schema.ts'
 import type { DrawnStep, DrawnWhere } from './random-statements.ts'
 import { keyOrder, oneKey } from './row-values.ts'
@@ -12,7 +12,7 @@ const at = <Item>(items: readonly Item[], n: number): Item => items[n % items.le
 export function condition({ form, column: n, key, value }: DrawnWhere, schema: Schema): string {
   const column = at(schema.columns, n)
   const c = column.sql
-  const v = value.kind !== 'number' || comparesAsIs(column, 'number') ? value.sql : `'w${key}'`
+  const v = value.kind !== 'number' || comparesAsIs(column, 'number') ? withoutAffinity(value) : `'w${key}'`
   const p = schema.payloads[0]!.sql
   switch (form) {
     case 0:
@@ -103,7 +103,11 @@ export function question(form: number, where: DrawnWhere, schema: Schema): Line 
 export function askedOfIndex(step: DrawnStep & { readonly do: 'ask index' }, schema: Schema): readonly Line[] {
   if (schema.indexed.length === 0) return []
   const { term, numeric, where } = at(schema.indexed, step.index)
-  const value = numeric ? String(step.row * 20) : step.value.kind === 'number' ? `'w${step.value.sql}'` : step.value.sql
+  const value = numeric
+    ? String(step.row * 20)
+    : step.value.kind === 'number'
+      ? `'w${step.value.sql}'`
+      : withoutAffinity(step.value)
   const more = where === null ? '' : ` AND ${where}`
   const select = `SELECT ${keyOrder(schema).replaceAll(' COLLATE BINARY', '')} FROM ${schema.sql}`
   const order = `ORDER BY ${keyOrder(schema)}`

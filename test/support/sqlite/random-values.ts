@@ -91,7 +91,7 @@ const long = [
     `replace(hex(zeroblob(100000)), '00', 'ab')`,
     `(SELECT group_concat(value, ',') FROM (WITH RECURSIVE n(value) AS (SELECT 1 UNION ALL SELECT value + 1 FROM n WHERE value < 30000) SELECT value FROM n))`,
   ),
-  ...drawn('blob', 'CAST(hex(zeroblob(100000)) AS BLOB)'),
+  ...drawn('blob', `x'${'30310a00'.repeat(2500)}'`),
 ]
 
 export const nullValue: Drawn = { sql: 'NULL', kind: 'null' }

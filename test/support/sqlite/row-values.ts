@@ -24,7 +24,7 @@ export function fit(column: Column, value: Drawn, n: number, schema: Schema): Dr
     case 'TEXT':
       return value.kind === 'blob' ? { sql: `'not a blob but text, ${n}'`, kind: 'text' } : value
     case 'BLOB':
-      return value.kind === 'blob' ? value : { sql: `CAST(${value.sql} AS BLOB)`, kind: 'blob' }
+      return value.kind === 'blob' ? value : { sql: `x'${Buffer.from(value.sql).toString('hex')}'`, kind: 'blob' }
     default:
       return value.kind === 'number' && !/[.e]|\d{16}/.test(value.sql) ? value : { sql: String(n), kind: 'number' }
   }
