@@ -11,7 +11,7 @@ import { compactExitStatuses, exitStatus } from './exit-status.ts'
 import { bytes, counted, duration, printable } from './figures.ts'
 import { jsonLine, summaryLine } from './json-lines.ts'
 import { nameOf } from './option-values.ts'
-import { blocksText } from './report-text.ts'
+import { blocksText, leftText } from './report-text.ts'
 import { checkColumnFlags, columnFlags, executeFlags, fileBrief } from './sqlite-options.ts'
 import type { ColumnFlags, ExecuteFlags } from './sqlite-options.ts'
 import { runSqlite, sqliteSummary } from './sqlite-run.ts'
@@ -78,6 +78,7 @@ async function runDisable(terminal: Terminal, given: DisableFlags, file: string)
         ...column,
         complete: true,
         rows: i === 0 ? rows : 0,
+        left: [],
         statements: [],
         throttledSeconds: 0,
       }))
@@ -144,7 +145,7 @@ async function disableAll(
       control,
     )
     done.push({ ...disabled, ...column })
-    if (!disabled.complete) break
+    if (disabled.stopped !== undefined) break
   }
   return done
 }
@@ -161,6 +162,7 @@ function summaryOf(
   return sqliteSummary('disable', execute || target !== undefined, run, {
     complete,
     ...(stopped === undefined ? {} : { stopped }),
+    skipped: run.result.flatMap((done) => done.left),
     throttledSeconds: Math.round(throttledSeconds * 100) / 100,
     before: { rows, fileBytes: run.fileBytesBefore },
     after: { rows, fileBytes: exported ?? run.fileBytesAfter },
@@ -190,10 +192,13 @@ function disabledText(done: readonly Done[], summary: RunSummary, given: Disable
   else
     lines.push(
       `${counted(before.rows, 'row')} decompressed, ${duration(seconds)}.`,
-      stopped === 'interrupted'
-        ? 'Interrupted. The table reads and writes as before; the next run goes on from here.'
-        : 'Stopped by --max-duration: there is more to do. The next run goes on from here.',
+      stopped === undefined
+        ? 'The table stays a view as long as there are cells that cannot be read. Once they are seen to, the same command goes on.'
+        : stopped === 'interrupted'
+          ? 'Interrupted. The table reads and writes as before; the next run goes on from here.'
+          : 'Stopped by --max-duration: there is more to do. The next run goes on from here.',
     )
   const statements = done.flatMap((one) => one.statements)
-  return blocksText(given.verbose ? [statementLines(statements, terminal), lines] : [lines])
+  const left = leftText(summary.skipped, given.verbose, terminal)
+  return blocksText([given.verbose ? statementLines(statements, terminal) : [], left, lines])
 }

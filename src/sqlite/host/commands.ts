@@ -113,6 +113,11 @@ export async function exportPlain(
     for (const column of columns) {
       const disabled = await disableColumn(partial, column, control)
       rows += disabled.rows
+      const [damaged] = disabled.left
+      if (damaged !== undefined)
+        throw new TampError('failed', `No copy was made: ${damaged.subject} cannot be read (${damaged.reason}).`, {
+          hint: '`tamp sqlite check` names all cells that are damaged.',
+        })
       if (!disabled.complete) throw new TampError('interrupted', 'Interrupted; no copy was made.')
     }
     await runPolicy(partial, 'vacuum', {}, { ...control, writes: true })

@@ -1,10 +1,10 @@
-// One chunk of the way back: some compressed cells, in the order of the key, made plain.
+// One chunk of the way back: some compressed cells, in the order of the key, made plain. Damaged ones are passed over, and named.
 
-import { TampError } from '../../core/errors.ts'
+import type { Left } from '../../core/unit.ts'
 import { decodedCell } from './layout.ts'
 import type { Compressed } from './layout.ts'
 import { dictColumn, quoted } from './names.ts'
-import { execute, query, queryRow, queryValue, SqlError } from './request.ts'
+import { execute, query, queryRow, queryValue } from './request.ts'
 import type { Policy, Row } from './request.ts'
 import { isRowFault } from './sql-failures.ts'
 import type { Table } from './table.ts'
@@ -24,6 +24,8 @@ export interface DecompressedChunk {
   /** Of the chunk, in bytes of compressed cells and what a row costs beside them. */
   readonly weight: number
   readonly last: Row
+  /** Damaged cells, which stay as they are. */
+  readonly left: readonly Left[]
 }
 
 const rowWeight = 100
@@ -58,23 +60,29 @@ export function* decompressChunk(cells: CellsToDecompress, weight: number): Poli
   }
   const [first, last] = [found[0]!.slice(1), found[rows - 1]!.slice(1)]
   const range = `(${list}) >= (${first.map(() => '?').join(', ')}) AND (${list}) <= (${last.map(() => '?').join(', ')})`
+  const params = [...first, ...last]
+  const decompress = (condition: string): Policy<number> =>
+    execute(
+      `UPDATE ${stored} SET ${cell} = ${decodedCell(column, cells.scope)}, ${dict} = NULL WHERE ${dict} IS NOT NULL AND ${range}${condition}`,
+      ...params,
+    )
+  let left: readonly Left[] = []
   let changed: number
   try {
-    changed = yield* execute(
-      `UPDATE ${stored} SET ${cell} = ${decodedCell(column, cells.scope)}, ${dict} = NULL WHERE ${dict} IS NOT NULL AND ${range}`,
-      ...first,
-      ...last,
-    )
+    changed = yield* decompress('')
   } catch (error) {
-    throw isRowFault(error) ? yield* inWords(error as SqlError, cells, range, [...first, ...last]) : error
+    if (!isRowFault(error)) throw error
+    left = yield* damagedCells(cells, range, params)
+    if (left.length === 0) throw error
+    changed = yield* decompress(` AND ${cellError(cells)} IS NULL`)
   }
-  if (changed !== rows) throw new Error(`${changed} instead of ${rows} rows of ${table.name} were decompressed`)
+  if (changed + left.length !== rows)
+    throw new Error(`${changed} instead of ${rows - left.length} rows of ${table.name} were decompressed`)
   const bytesAfter = yield* queryValue(
     `SELECT sum(length(CAST(${cell} AS BLOB))) FROM ${stored} WHERE ${range}`,
-    ...first,
-    ...last,
+    ...params,
   )
-  return { rows, bytesBefore, bytesAfter: Number(bytesAfter), weight: total, last }
+  return { rows: changed, bytesBefore, bytesAfter: Number(bytesAfter), weight: total, last, left }
 }
 
 /** What orders the rows: the rowid where it can be named, else the key, each in the order of its index. */
@@ -85,28 +93,24 @@ function rowKey({ rowid, rowidAlias, key }: Table): readonly string[] {
     : [rowid]
 }
 
-function* inWords(
-  error: SqlError,
-  { table, column, scope }: CellsToDecompress,
-  range: string,
-  params: Row,
-): Policy<TampError> {
+/** Why a cell cannot be decoded, or NULL. */
+function cellError({ column, scope }: CellsToDecompress): string {
   const [cell, dict] = [quoted(column.column), quoted(dictColumn(column.column))]
+  return `tamp_cell_error(${cell}, ${dict} IS ${column.text ? 'NOT ' : ''}-2, ${dict}, ${scope})`
+}
+
+function* damagedCells(cells: CellsToDecompress, range: string, params: Row): Policy<readonly Left[]> {
+  const { table, column } = cells
   const names = table.key.map(({ name }) => quoted(name)).join(', ')
-  const fault = `tamp_cell_error(${cell}, ${dict} IS ${column.text ? 'NOT ' : ''}-2, ${dict}, ${scope})`
-  let where = ''
-  try {
-    const row = yield* queryRow(
-      `SELECT ${names} FROM main.${quoted(table.stored)} WHERE ${range} AND ${dict} IS NOT NULL AND ${fault} IS NOT NULL LIMIT 1`,
-      ...params,
-    )
-    if (row !== undefined) where = ` of the row ${row.map((value) => String(value)).join(', ')}`
-  } catch (another) {
-    // Where there is only the decoding in JavaScript, the message must do.
-    if (!(another instanceof SqlError)) throw another
-  }
-  return new TampError('failed', `${table.name}.${column.column}${where} cannot be made plain: ${error.message}.`, {
-    hint: 'What was decompressed before is kept, and the table reads as ever. `tamp sqlite check` lists all such cells.',
-    cause: error,
-  })
+  const rows = yield* query(
+    `SELECT error, ${names} FROM (
+       SELECT ${cellError(cells)} AS error, ${names} FROM main.${quoted(table.stored)}
+       WHERE ${quoted(dictColumn(column.column))} IS NOT NULL AND ${range} LIMIT -1)
+     WHERE error IS NOT NULL`,
+    ...params,
+  )
+  return rows.map(([error, ...key]) => ({
+    subject: `${table.name}.${column.column} row ${key.map(String).join(', ')}`,
+    reason: String(error),
+  }))
 }

@@ -3,6 +3,7 @@
 
 import { Pace } from '../../core/pace.ts'
 import { TampError } from '../../core/errors.ts'
+import type { Left } from '../../core/unit.ts'
 import { configuredColumns, defaults, removeConfig, sameName, saveConfig, scope } from './catalogue.ts'
 import type { ConfiguredColumn } from './catalogue.ts'
 import { closestName } from './closest-name.ts'
@@ -30,14 +31,25 @@ export interface DisableOptions extends Limits {
 }
 
 export interface Disabled {
-  /** The column is plain again; else the next run goes on. */
+  /** The column is plain again; else the next run goes on, once what was left has been seen to. */
   readonly complete: boolean
   readonly stopped?: 'limit' | 'interrupted'
   /** Rows decompressed; in a dry run, rows that would be. */
   readonly rows: number
+  /** Damaged cells, which keep the column from being plain: the first hundred are named. */
+  readonly left: readonly Left[]
   /** The statements that were run, or would be, beside those that decompress. */
   readonly statements: readonly string[]
   readonly throttledSeconds: number
+}
+
+/** Damaged cells that are named; of further ones it is said how many. */
+const namedCells = 100
+
+/** By the table's name such a row cannot be changed: the old value would have to be read. */
+function givingUp(table: Table, column: string): string {
+  const dict = quoted(dictColumn(column))
+  return `a backup may have it; to give it up: UPDATE ${quoted(table.stored)} SET ${quoted(column)} = NULL, ${dict} = NULL WHERE …`
 }
 
 /** Bytes of compressed cells in a chunk, and what a row counts beside them. */
@@ -46,8 +58,7 @@ const chunkBytes = { first: 500_000, smallest: 20_000, largest: 16_000_000 } as 
 /**
  * Makes a column plain again. When it was the last one of its table, the table gets back its name, indexes and triggers; when it was the
  * last one of the database, the catalogue goes too.
- * @throws TampError where the column is not compressed, where something that was made over its cells is in the way, and where a cell
- * cannot be decoded
+ * @throws TampError where the column is not compressed, and where something that was made over its cells is in the way
  */
 export function* disable(options: DisableOptions): Policy<Disabled> {
   const budget = yield* startWork(options)
@@ -59,15 +70,17 @@ export function* disable(options: DisableOptions): Policy<Disabled> {
   for (;;) {
     const did = yield* decompressed(change, budget)
     rows += did.rows
+    const { throttledSeconds } = budget
     if (did.stopped !== undefined)
-      return { complete: false, stopped: did.stopped, rows, statements: [], throttledSeconds: budget.throttledSeconds }
+      return { complete: false, stopped: did.stopped, rows, left: did.left, statements: [], throttledSeconds }
+    if (did.left.length > 0) return { complete: false, rows, left: did.left, statements: [], throttledSeconds }
     yield* log(
       'info',
       `${options.table}.${options.column} is plain in every row; SQLite now writes the table anew, once, without ${quoted(dictColumn(options.column))}`,
     )
     const statements = yield* budget.transaction(() => ended(options))
     // Somebody else compressed meanwhile: a maintenance that had begun before.
-    if (statements !== undefined) return { complete: true, rows, statements, throttledSeconds: budget.throttledSeconds }
+    if (statements !== undefined) return { complete: true, rows, left: [], statements, throttledSeconds }
   }
 }
 
@@ -143,7 +156,7 @@ function* planned({ table, column }: Found): Policy<Disabled> {
   const count = yield* queryValue(
     `SELECT count(*) FROM main.${quoted(table.stored)} WHERE ${quoted(dictColumn(column))} IS NOT NULL`,
   )
-  return { complete: true, rows: Number(count), statements: steps.map(({ sql }) => sql), throttledSeconds: 0 }
+  return { complete: true, rows: Number(count), left: [], statements: steps.map(({ sql }) => sql), throttledSeconds: 0 }
 }
 
 function* changeOf(table: Table, column: string): Policy<Restructuring> {
@@ -180,13 +193,17 @@ function* begun(options: DisableOptions): Policy<Restructuring> {
 function* decompressed(
   change: Restructuring,
   budget: WorkBudget,
-): Policy<{ rows: number; stopped: 'limit' | 'interrupted' | undefined }> {
+): Policy<{ rows: number; left: readonly Left[]; stopped: 'limit' | 'interrupted' | undefined }> {
   const { table, from, to } = change
   const column = from.find((old) => !to.some((kept) => kept.column === old.column))!
   const cells: CellsToDecompress = { table, column, scope: change.scope }
   const pace = new Pace(chunkBytes)
   const lane = `${table.name}.${column.column}`
-  let left = Number(
+  const damaged: Left[] = []
+  let unnamed = 0
+  const named = (): readonly Left[] =>
+    unnamed === 0 ? damaged : [...damaged, { subject: `${unnamed} more`, reason: 'damaged, too' }]
+  let rowsLeft = Number(
     yield* queryValue(
       `SELECT count(*) FROM main.${quoted(table.stored)} WHERE ${quoted(dictColumn(column.column))} IS NOT NULL`,
     ),
@@ -194,19 +211,23 @@ function* decompressed(
   let rows = 0
   for (let after: CellsToDecompress['after']; ;) {
     const stopped = yield* budget.stopped()
-    if (stopped !== undefined) return { rows, stopped }
+    if (stopped !== undefined) return { rows, left: named(), stopped }
     const start = yield* now()
     const chunk = yield* budget.transaction(() =>
       decompressChunk({ ...cells, ...(after === undefined ? {} : { after }) }, pace.weight()),
     )
-    if (chunk === undefined) return { rows, stopped: undefined }
+    if (chunk === undefined) return { rows, left: named(), stopped: undefined }
     const seconds = (yield* now()) - start
     pace.took(chunk.weight, seconds)
     after = chunk.last
     rows += chunk.rows
-    left = Math.max(0, left - chunk.rows)
+    rowsLeft = Math.max(0, rowsLeft - chunk.rows)
+    for (const { subject, reason } of chunk.left) {
+      if (damaged.length === namedCells) unnamed++
+      else damaged.push({ subject, reason: `${reason}; ${givingUp(table, column.column)}` })
+    }
     const { bytesBefore, bytesAfter } = chunk
-    yield* tell({ type: 'chunk', lane, rows: chunk.rows, bytesBefore, bytesAfter, seconds, rowsLeftEstimate: left })
+    yield* tell({ type: 'chunk', lane, rows: chunk.rows, bytesBefore, bytesAfter, seconds, rowsLeftEstimate: rowsLeft })
     yield* budget.didChunk(seconds)
   }
 }
