@@ -32,10 +32,10 @@ export function mayUpdateSeveral(schema: Schema, keyed: boolean, or: string): bo
 }
 
 /**
- * `strict`: a value of the wrong type is refused before anything else is looked at; on a plain table OR IGNORE or OR FAIL may already have
- * been about the key.
+ * `strict`: a value of the wrong type is refused before anything else is looked at; on a plain table OR IGNORE, FAIL or ROLLBACK may already
+ * have been about another column.
  */
 export function mayMisfit(schema: Schema, or: string): boolean {
-  const goesOn = / (IGNORE|FAIL)/
+  const goesOn = / (IGNORE|FAIL|ROLLBACK)/
   return !schema.strict || !(goesOn.test(or) || schema.columns.some(({ definition }) => goesOn.test(definition)))
 }

@@ -22,7 +22,8 @@ export function normalSchema(outcome: Outcome): readonly string[] {
   if ('error' in outcome) throw new Error(outcome.error)
   return outcome.rows
     .filter(
-      ([, name, table]) => !/^_(zstd|tamp)_|^sqlite_(?!autoindex)/.test(String(table)) && !String(name).startsWith('_zstd_'),
+      ([, name, table]) =>
+        !/^_(zstd|tamp)_|^sqlite_(?!autoindex)/.test(String(table)) && !String(name).startsWith('_zstd_'),
     )
     .map(
       ([type, name, table, sql]) =>

@@ -103,6 +103,8 @@ export function question(form: number, where: DrawnWhere, schema: Schema): Line 
 export function askedOfIndex(step: DrawnStep & { readonly do: 'ask index' }, schema: Schema): readonly Line[] {
   if (schema.indexed.length === 0) return []
   const { term, numeric, where } = at(schema.indexed, step.index)
+  // Which of two conditions comes first is SQLite's affair, and rows outside a partial index may hold no JSON.
+  if (where !== null && term.includes('->>') && !term.startsWith('CASE')) return []
   const value = numeric
     ? String(step.row * 20)
     : step.value.kind === 'number'
