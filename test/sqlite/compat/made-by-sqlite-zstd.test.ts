@@ -18,7 +18,7 @@ import {
 const sqliteZstd = await realSqliteZstd()
 const folder = await temporaryFolder('tamp-made-by-sqlite-zstd-')
 
-describe.skipIf(sqliteZstd === null)('a database that sqlite-zstd made', { timeout: buildTimeout }, () => {
+describe.skipIf(sqliteZstd === null)('P8: a database that sqlite-zstd made', { timeout: buildTimeout }, () => {
   for (const [index, given] of sqliteZstdCases.entries())
     test(given.name, () => {
       const file = join(folder, `${index}.db`)

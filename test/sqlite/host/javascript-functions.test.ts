@@ -120,7 +120,7 @@ describe.each(drivers)('%s', (_name, connect) => {
   })
 })
 
-test('every cell that the extension compressed reads the same, and becomes plain again the same', async () => {
+test('P8: every cell that the extension compressed reads the same, and becomes plain again the same', async () => {
   expect(testLibrary).not.toBe('')
   await using directory = await mkdtempDisposable(join(tmpdir(), 'tamp-functions-'))
   const [plain, compressed] = [join(directory.path, 'plain.db'), join(directory.path, 'compressed.db')]

@@ -48,7 +48,7 @@ function outcome(frame: Uint8Array, dictionary: number, compact: number): unknow
   return value
 }
 
-describe('fuzzing', () => {
+describe('P6 P7: fuzzing', () => {
   test(`${rounds} random blobs`, () => {
     for (let i = 0; i < rounds; i++) {
       const frame = Uint8Array.from({ length: random(i % 20 === 0 ? 2000 : 40) }, () => random(256))
@@ -86,7 +86,7 @@ describe('fuzzing', () => {
   })
 })
 
-describe('frames that lie', () => {
+describe('P6: frames that lie', () => {
   const bytes = (...parts: readonly (readonly number[])[]) => Uint8Array.from(parts.flat())
   /** A block of one repeated byte: four bytes of frame for up to 128 kB of value. */
   const repeated = (size: number, last: boolean) => {

@@ -34,7 +34,7 @@ describe.each(shapes)('$title', (shape) => {
     expect(seen(tried, shape), sql).toEqual(seen(plain, shape))
   }
 
-  test('does what the plain table does, compressed and disabled', () => {
+  test('P1 P8: does what the plain table does, compressed and disabled', () => {
     const [plain, tried] = [policyDatabase(schema), policyDatabase(schema)]
     const compress = (): void => {
       for (const column of columns) compressCells(tried.db, table, column)

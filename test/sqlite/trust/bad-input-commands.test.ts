@@ -36,7 +36,7 @@ function expectWords(ended: Ended, status: number, says: RegExp): void {
   expect(ended.out).toBe('')
 }
 
-describe('the commands', () => {
+describe('P7: the commands', () => {
   test.each(Object.entries(commandsOf))('tamp sqlite %s: no such file', async (_, words) => {
     const missing = join(folder, 'not-there.db')
     expectWords(await run(words(missing)), 1, /not-there\.db/)

@@ -182,7 +182,7 @@ const refusals: Readonly<Record<string, { sql?: string; stage?: Stage; deed: Dee
   },
 }
 
-describe('refused, with the reason and what to do', () => {
+describe('P5 P7: refused, with the reason and what to do', () => {
   test.each(Object.entries(refusals))('%s', (_, { sql, stage = 'plain', deed, code, says }) => {
     const file = fileOf(stage, sql)
     const bytes = readFileSync(file)

@@ -1,4 +1,4 @@
-// P4 for columns: other programs read and write the table by its name while it is enabled, maintained, retrained and disabled. Nothing of
+// P1 P3 for rows: other programs read and write the table by its name while it is enabled, maintained, retrained and disabled. Nothing of
 // theirs is lost, every answer they get is right, in WAL mode no reader waits for anything, and nobody's lock is waited for for ever.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, test } from 'vitest'
@@ -59,7 +59,7 @@ async function readInShell(shell: Shell, rows: number, over: () => boolean): Pro
 describe.each(['wal', 'delete'] as const)(
   `readers and writers of other processes, journal mode %s (seed ${seed})`,
   (journal) => {
-    test('nothing is lost, nobody reads a wrong row', { timeout: 120_000 }, async () => {
+    test('P1 P3: nothing is lost, nobody reads a wrong row', { timeout: 120_000 }, async () => {
       console.log(`beside (${journal}): TAMP_TEST_SEED=${seed}`)
       const rows = 3000
       const file = freshFile(rows, journal)
@@ -122,7 +122,7 @@ describe.each(['wal', 'delete'] as const)(
   },
 )
 
-test('two who maintain at once do no harm', { timeout: 60_000 }, async () => {
+test('P1: two who maintain at once do no harm', { timeout: 60_000 }, async () => {
   const file = freshFile(4000, 'wal')
   {
     using host = openHost(file)
@@ -160,7 +160,7 @@ const pairs: readonly (readonly [string, Deed[], Deed[], Deed[]])[] = [
   ['one maintains, the other disables and enables', [enabling], [maintaining, maintaining], [disabling, enabling]],
 ]
 
-test.each(pairs)('two at once: %s', { timeout: 60_000 }, async (_, before, deeds, others) => {
+test.each(pairs)('P1: two at once: %s', { timeout: 60_000 }, async (_, before, deeds, others) => {
   const rows = 1500
   for (const pauseMilliseconds of [0, 40]) {
     const file = freshFile(rows, 'wal')
@@ -199,7 +199,7 @@ function waitingRows(db: Connection): unknown {
     .get()
 }
 
-describe('a lock that somebody holds for ever', () => {
+describe('P3: a lock that somebody holds for ever', () => {
   const lockers = { 'a writer': 'BEGIN IMMEDIATE', 'an exclusive one': 'BEGIN EXCLUSIVE' }
   test.each(Object.entries(lockers))('%s: enabling says so and changes nothing', (_, lock) => {
     const file = freshFile(300, 'wal')

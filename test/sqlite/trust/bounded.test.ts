@@ -49,7 +49,7 @@ const fewRows = Number(process.env['TAMP_TEST_ROWS'] ?? 10_000)
 /** How much more memory ten times the rows may take: allocators and garbage collectors are never quite the same twice. */
 const margin = 50 * megabyte
 
-test('memory is flat: ten times the rows', { timeout: 120_000 }, async () => {
+test('P6: memory is flat: ten times the rows', { timeout: 120_000 }, async () => {
   const peaks: Record<string, number>[] = []
   for (const rows of [fewRows, 10 * fewRows]) {
     const file = join(folder, `large-${rows}.db`)
@@ -78,7 +78,7 @@ test('memory is flat: ten times the rows', { timeout: 120_000 }, async () => {
   expect(large!['disable']! - small!['disable']!).toBeLessThan(margin)
 })
 
-describe('a run keeps to its limits', () => {
+describe('P6: a run keeps to its limits', () => {
   test('it stops when its time is over, and the next one goes on', () => {
     const file = join(folder, 'limits.db')
     makeLarge(file, 12_000)
@@ -168,7 +168,7 @@ function prepared(stage: 'plain' | 'maintained', journal: 'delete' | 'wal'): str
   return file
 }
 
-describe.each(['delete', 'wal'] as const)('nothing to do, nothing written: journal mode %s', (journal) => {
+describe.each(['delete', 'wal'] as const)('P4: nothing to do, nothing written: journal mode %s', (journal) => {
   test.each(driverNames)('a second maintenance (%s)', (driver) => {
     const file = join(folder, `twice-${journal}-${driver.replace(':', '')}.db`)
     makeEvents(file, { rows, journal })

@@ -1,4 +1,4 @@
-// P2 for columns: a process that enables, maintains, retrains, indexes or disables may die at every one of its steps. The file then opens,
+// P2 for rows: a process that enables, maintains, retrains, indexes or disables may die at every one of its steps. The file then opens,
 // is whole, answers as before, is plain or compressed and nothing between, and the same command run again comes to its end.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { join } from 'node:path'

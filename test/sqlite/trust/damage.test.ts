@@ -54,7 +54,7 @@ function readAll(file: string): { unreadable: number[]; wrong: number[]; message
   return { unreadable, wrong, messages }
 }
 
-describe('a cell that is damaged', () => {
+describe('P7: a cell that is damaged', () => {
   test.each(Object.entries(harms))('%s: the row is named, all others go on', (_, harm) => {
     const file = fileOf('maintained')
     const { cell, dict } = storedCell(file, 8)
@@ -128,7 +128,7 @@ const dictionaryHarms = {
   empty: `UPDATE _zstd_dicts SET dict = x'' WHERE id = 1`,
 } as const
 
-describe('a dictionary that is damaged', () => {
+describe('P7: a dictionary that is damaged', () => {
   const unguarded = `
     PRAGMA writable_schema = ON;
     DELETE FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = '_zstd_dicts';

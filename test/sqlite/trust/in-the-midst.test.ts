@@ -17,7 +17,7 @@ import {
 import { driverNames, openHost, policyOf } from '../../support/sqlite/policy-host.ts'
 import type { Host } from '../../support/sqlite/policy-host.ts'
 
-describe('others who are in the midst of something', () => {
+describe('P1 P3: others who are in the midst of something', () => {
   test.each(['wal', 'delete'] as const)('statements compiled before go on after (%s)', (journal) => {
     const file = freshFile(400, journal)
     const db = judgeOf(file)

@@ -6,7 +6,7 @@ import { openJudge } from '../../support/sqlite/judge.ts'
 import { openHost, policyOf } from '../../support/sqlite/policy-host.ts'
 import { shellIsThere, startShell } from '../../support/sqlite/sqlite-shell.ts'
 
-describe('a disk that is full', () => {
+describe('P2: a disk that is full', () => {
   const cases = {
     enable: ['plain', enabling],
     maintain: ['enabled', maintaining],
@@ -48,7 +48,7 @@ describe('a disk that is full', () => {
   })
 })
 
-describe.skipIf(!shellIsThere)('limits of the machine', () => {
+describe.skipIf(!shellIsThere)('P2 P6: limits of the machine', () => {
   test('SQLITE_LIMIT_LENGTH: the row that is too long says so, the others go on', async () => {
     const file = fileOf('maintained')
     const shell = startShell(file, ['.limit length 5000'])
