@@ -6,6 +6,9 @@ use zstd_sys::*;
 
 /// The smallest dictionary that zstd makes.
 const SMALLEST: usize = 256;
+/// zstd's default trainer keeps a quarter of the samples for trying, and computes with the bytes of the others less these, unchecked: with
+/// fewer it ends the process.
+const LEAST_TRAINING_BYTES: usize = 8;
 /// Bytes of samples per byte of dictionary: more than that changes little. COVER takes some fourteen bytes of memory, and most of a
 /// microsecond, for every byte.
 const SAMPLES_RATIO: usize = 100;
@@ -46,6 +49,13 @@ pub fn train(
     level: i32,
 ) -> Result<Vec<u8>, String> {
     let (joined, lengths) = joined(samples, sample_bytes);
+    let none = |reason: &str| {
+        let (cells, bytes) = (lengths.len(), joined.len());
+        Err(format!("no dictionary can be made from {cells} values of {bytes} bytes: {reason}"))
+    };
+    if lengths[..lengths.len() * 3 / 4].iter().sum::<usize>() < LEAST_TRAINING_BYTES {
+        return none("too little to learn from");
+    }
     // More than the samples themselves is never needed.
     let mut into = vec![0u8; size.min(joined.len()).max(SMALLEST)];
     let code = unsafe {
@@ -63,9 +73,7 @@ pub fn train(
         }
     };
     if unsafe { ZDICT_isError(code) } != 0 {
-        let reason = unsafe { CStr::from_ptr(ZDICT_getErrorName(code)) }.to_string_lossy();
-        let (cells, bytes) = (lengths.len(), joined.len());
-        return Err(format!("no dictionary can be made from {cells} values of {bytes} bytes: {reason}"));
+        return none(&unsafe { CStr::from_ptr(ZDICT_getErrorName(code)) }.to_string_lossy());
     }
     into.truncate(code);
     Ok(into)

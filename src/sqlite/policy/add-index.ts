@@ -58,7 +58,7 @@ export function* addIndex(options: AddIndexOptions): Policy<AddedIndex> {
     }
     if (columns.length > 0 && readsColumns(plain, columns))
       yield* query(
-        `INSERT OR REPLACE INTO _tamp_schema (table_name, type, name, sql) VALUES (?, 'index', ?, ?)`,
+        `INSERT OR REPLACE INTO main._tamp_schema (table_name, type, name, sql) VALUES (?, 'index', ?, ?)`,
         table.name,
         name,
         plain,

@@ -14,7 +14,6 @@
 import { TampError } from '../../core/errors.ts'
 import { execute, query, queryRow, queryValue } from './request.ts'
 import type { Policy, Value } from './request.ts'
-import { quoted } from './names.ts'
 
 /** sqlite-zstd's configuration of a column, with its names and defaults, and tamp's own settings. */
 export interface ColumnConfig {
@@ -88,7 +87,7 @@ export function* tableExists(name: string): Policy<boolean> {
 /** All compressed columns, oldest first; none where the database has no catalogue. */
 export function* configuredColumns(): Policy<readonly ConfiguredColumn[]> {
   if (!(yield* tableExists('_zstd_configs'))) return []
-  const rows = yield* query('SELECT id, config FROM _zstd_configs ORDER BY id')
+  const rows = yield* query('SELECT id, config FROM main._zstd_configs ORDER BY id')
   return rows.map(([id, config]) => ({ id: Number(id), config: parseConfig(Number(id), config ?? null) }))
 }
 
@@ -110,12 +109,14 @@ function asciiLower(text: string): string {
 /** Makes the tables of the catalogue where they are not there, in sqlite-zstd's shape. To be called in a transaction. */
 export function* createCatalogue(): Policy<void> {
   yield* query(
-    `CREATE TABLE IF NOT EXISTS _zstd_dicts (id INTEGER PRIMARY KEY AUTOINCREMENT, chooser_key TEXT UNIQUE, dict BLOB NOT NULL)`,
+    `CREATE TABLE IF NOT EXISTS main._zstd_dicts (id INTEGER PRIMARY KEY AUTOINCREMENT, chooser_key TEXT UNIQUE, dict BLOB NOT NULL)`,
   )
-  yield* query(`INSERT OR IGNORE INTO _zstd_dicts VALUES (${noDictionary}, '[nodict]', x'')`)
-  yield* query(`INSERT OR IGNORE INTO _zstd_dicts VALUES (${noDictionaryOtherType}, '[nodict, other type]', x'')`)
-  yield* query(`CREATE TABLE IF NOT EXISTS _zstd_configs (id INTEGER PRIMARY KEY AUTOINCREMENT, config JSON NOT NULL)`)
-  yield* query(`CREATE TABLE IF NOT EXISTS _tamp_dicts (
+  yield* query(`INSERT OR IGNORE INTO main._zstd_dicts VALUES (${noDictionary}, '[nodict]', x'')`)
+  yield* query(`INSERT OR IGNORE INTO main._zstd_dicts VALUES (${noDictionaryOtherType}, '[nodict, other type]', x'')`)
+  yield* query(
+    `CREATE TABLE IF NOT EXISTS main._zstd_configs (id INTEGER PRIMARY KEY AUTOINCREMENT, config JSON NOT NULL)`,
+  )
+  yield* query(`CREATE TABLE IF NOT EXISTS main._tamp_dicts (
     id INTEGER PRIMARY KEY, -- of _zstd_dicts
     sha256 TEXT NOT NULL, -- of its bytes, hexadecimal
     level INTEGER, -- zstd level that did best with it
@@ -123,24 +124,39 @@ export function* createCatalogue(): Policy<void> {
     recent_plain_bytes INTEGER NOT NULL DEFAULT 0, -- of the rows compressed since
     recent_bytes INTEGER NOT NULL DEFAULT 0,
     retired_key TEXT)`) // the key it was for, until a better one took its place
-  yield* query(`CREATE TABLE IF NOT EXISTS _tamp_schema (
+  yield* query(`CREATE TABLE IF NOT EXISTS main._tamp_schema (
     table_name TEXT NOT NULL, type TEXT NOT NULL, name TEXT NOT NULL, sql TEXT NOT NULL, PRIMARY KEY (type, name)) WITHOUT ROWID`)
-  yield* query(`CREATE TABLE IF NOT EXISTS _tamp_scope (scope INTEGER NOT NULL)`)
+  yield* query(`CREATE TABLE IF NOT EXISTS main._tamp_scope (scope INTEGER NOT NULL)`)
   yield* query(
-    `INSERT INTO _tamp_scope SELECT (random() & 0x3fffffff) | 0x40000000 WHERE NOT EXISTS (SELECT 1 FROM _tamp_scope)`,
+    `INSERT INTO main._tamp_scope SELECT (random() & 0x3fffffff) | 0x40000000 WHERE NOT EXISTS (SELECT 1 FROM main._tamp_scope)`,
   )
-  for (const [event, condition] of [
-    ['UPDATE OF id, dict', 'old.id IS NOT new.id OR old.dict IS NOT new.dict'],
-    ['DELETE', 'true'],
-  ] as const)
-    yield* query(`CREATE TRIGGER IF NOT EXISTS ${quoted(`_zstd_dicts_never_${event === 'DELETE' ? 'deleted' : 'changed'}`)}
-      BEFORE ${event} ON _zstd_dicts WHEN ${condition}
+  for (const [name, event, condition] of guards)
+    yield* query(`CREATE TRIGGER IF NOT EXISTS main.${name} BEFORE ${event} ON _zstd_dicts WHEN ${condition}
       BEGIN SELECT raise(ABORT, 'dictionaries never change: cells that were compressed with one need it'); END`)
 }
 
+/** What keeps dictionaries as they are. REPLACE fires no trigger for the row that it deletes, so it is caught before. */
+const guards = [
+  [
+    '_zstd_dicts_never_changed',
+    'UPDATE',
+    `old.id IS NOT new.id OR old.dict IS NOT new.dict
+      OR EXISTS (SELECT 1 FROM _zstd_dicts WHERE chooser_key = new.chooser_key AND id <> old.id)`,
+  ],
+  ['_zstd_dicts_never_deleted', 'DELETE', 'true'],
+  [
+    '_zstd_dicts_never_replaced',
+    'INSERT',
+    'EXISTS (SELECT 1 FROM _zstd_dicts WHERE id > 0 AND (id = new.id OR chooser_key = new.chooser_key))',
+  ],
+] as const
+
+/** The triggers that keep dictionaries as they are. */
+export const guardNames: readonly string[] = guards.map(([name]) => name)
+
 /** The number that this database's views pass with every cell. @throws TampError where there is no catalogue of tamp's */
 export function* scope(): Policy<number> {
-  const number = yield* queryValue('SELECT scope FROM _tamp_scope')
+  const number = yield* queryValue('SELECT scope FROM main._tamp_scope')
   if (typeof number !== 'number') throw new TampError('unknown-schema', 'The table _tamp_scope is empty.')
   return number
 }
@@ -148,14 +164,14 @@ export function* scope(): Policy<number> {
 /** Writes the configuration of a column, anew or over the old one. */
 export function* saveConfig(config: ColumnConfig): Policy<void> {
   const there = yield* configuredColumn(config.table, config.column)
-  if (there === undefined) yield* query('INSERT INTO _zstd_configs (config) VALUES (?)', printConfig(config))
-  else yield* execute('UPDATE _zstd_configs SET config = ? WHERE id = ?', printConfig(config), there.id)
+  if (there === undefined) yield* query('INSERT INTO main._zstd_configs (config) VALUES (?)', printConfig(config))
+  else yield* execute('UPDATE main._zstd_configs SET config = ? WHERE id = ?', printConfig(config), there.id)
 }
 
 /** Takes a column out of the catalogue. */
 export function* removeConfig(table: string, column: string): Policy<void> {
   const there = yield* configuredColumn(table, column)
-  if (there !== undefined) yield* query('DELETE FROM _zstd_configs WHERE id = ?', there.id)
+  if (there !== undefined) yield* query('DELETE FROM main._zstd_configs WHERE id = ?', there.id)
 }
 
 /** True where tamp's own tables are there; sqlite-zstd's alone make no difference. */

@@ -113,7 +113,7 @@ function* missing(column: CompressedColumn, id: number, count: number, findings:
 function* checkUse(column: CompressedColumn, used: ReadonlySet<number>, findings: Findings): Policy<void> {
   if (!column.catalogue) return
   const retired = yield* query(
-    `SELECT t.id, length(d.dict) FROM _tamp_dicts t JOIN _zstd_dicts d ON d.id = t.id WHERE t.retired_key IS NOT NULL`,
+    `SELECT t.id, length(d.dict) FROM main._tamp_dicts t JOIN main._zstd_dicts d ON d.id = t.id WHERE t.retired_key IS NOT NULL`,
   )
   for (const [id, bytes] of retired)
     if (used.has(Number(id)))

@@ -1,6 +1,6 @@
 // Dictionaries: their bytes are what they were when they came in, their guards are there, and somebody needs them.
 
-import { hasTampCatalogue, tableExists } from './catalogue.ts'
+import { guardNames, hasTampCatalogue, tableExists } from './catalogue.ts'
 import type { Findings } from './findings.ts'
 import { query, queryRow } from './request.ts'
 import type { Policy } from './request.ts'
@@ -11,9 +11,9 @@ export function* checkDictionaries(findings: Findings): Policy<ReadonlySet<numbe
     yield* findings.add('catalogue-missing', 'database', 'the table _zstd_dicts is not there')
     return new Set()
   }
-  const ids = (yield* query('SELECT id FROM _zstd_dicts WHERE id > 0 ORDER BY id')).map(([id]) => Number(id))
+  const ids = (yield* query('SELECT id FROM main._zstd_dicts WHERE id > 0 ORDER BY id')).map(([id]) => Number(id))
   if (!(yield* hasTampCatalogue())) return new Set(ids)
-  for (const trigger of ['_zstd_dicts_never_changed', '_zstd_dicts_never_deleted'])
+  for (const trigger of guardNames)
     if ((yield* queryRow(`SELECT 1 FROM sqlite_schema WHERE type = 'trigger' AND name = ?`, trigger)) === undefined)
       yield* findings.add(
         'guard-missing',
@@ -24,7 +24,7 @@ export function* checkDictionaries(findings: Findings): Policy<ReadonlySet<numbe
   for (const id of ids) {
     const known = yield* queryRow(
       `SELECT t.sha256 = tamp_sha256(d.dict), t.sha256 IS NULL, d.chooser_key IS NULL AND t.retired_key IS NULL
-       FROM _zstd_dicts d LEFT JOIN _tamp_dicts t ON t.id = d.id WHERE d.id = ?`,
+       FROM main._zstd_dicts d LEFT JOIN main._tamp_dicts t ON t.id = d.id WHERE d.id = ?`,
       id,
     )
     if (known?.[1] === 1)
@@ -33,7 +33,7 @@ export function* checkDictionaries(findings: Findings): Policy<ReadonlySet<numbe
       yield* findings.add('dictionary-changed', String(id), 'its bytes are not those that cells were compressed with')
   }
   const missing = yield* query(
-    `SELECT id FROM _tamp_dicts WHERE id > 0 AND id NOT IN (SELECT id FROM _zstd_dicts) ORDER BY id`,
+    `SELECT id FROM main._tamp_dicts WHERE id > 0 AND id NOT IN (SELECT id FROM main._zstd_dicts) ORDER BY id`,
   )
   for (const [id] of missing)
     yield* findings.add('dictionary-missing', String(id), 'it is listed in _tamp_dicts, but not there any more')

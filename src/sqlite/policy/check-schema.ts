@@ -104,8 +104,8 @@ function* checkTheirs(name: string, findings: Findings): Policy<void> {
 /** Tables of compressed rows that the catalogue does not list: maintenance passes them over. */
 function* checkUnlisted(configs: readonly ColumnConfig[], findings: Findings): Policy<void> {
   const found = yield* query(
-    `SELECT rows.name, cell.name FROM sqlite_schema AS rows, pragma_table_xinfo(rows.name) AS dict
-     JOIN pragma_table_xinfo(rows.name) AS cell ON dict.name = '_' || cell.name || '_dict'
+    `SELECT rows.name, cell.name FROM sqlite_schema AS rows, pragma_table_xinfo(rows.name, 'main') AS dict
+     JOIN pragma_table_xinfo(rows.name, 'main') AS cell ON dict.name = '_' || cell.name || '_dict'
      WHERE rows.type = 'table' AND rows.name LIKE '\\_%\\_zstd' ESCAPE '\\'`,
   )
   for (const [rows, column] of found) {

@@ -29,8 +29,8 @@ export function* dictionaryOf({ catalogue }: CompressedColumn, key: string): Pol
   const found = yield* queryRow(
     catalogue
       ? `SELECT d.id, t.level, t.trained_ratio, t.recent_plain_bytes, t.recent_bytes
-         FROM _zstd_dicts d LEFT JOIN _tamp_dicts t ON t.id = d.id WHERE d.chooser_key = ?`
-      : `SELECT id, NULL, NULL, 0, 0 FROM _zstd_dicts WHERE chooser_key = ?`,
+         FROM main._zstd_dicts d LEFT JOIN main._tamp_dicts t ON t.id = d.id WHERE d.chooser_key = ?`
+      : `SELECT id, NULL, NULL, 0, 0 FROM main._zstd_dicts WHERE chooser_key = ?`,
     key,
   )
   if (found === undefined) return undefined
@@ -49,7 +49,7 @@ export function* stillInUse(ids: readonly number[]): Policy<boolean> {
   const real = [...new Set(ids.filter((id) => id > 0))]
   if (real.length === 0) return true
   const there = yield* queryValue(
-    `SELECT count(*) FROM _zstd_dicts WHERE chooser_key IS NOT NULL AND id IN (SELECT value FROM json_each(?))`,
+    `SELECT count(*) FROM main._zstd_dicts WHERE chooser_key IS NOT NULL AND id IN (SELECT value FROM json_each(?))`,
     JSON.stringify(real),
   )
   return there === real.length
@@ -72,15 +72,15 @@ export function* saveDictionary(
     if (there !== undefined) yield* retire(key)
     const id = Number(
       yield* queryValue(
-        `INSERT INTO _zstd_dicts (chooser_key, dict) VALUES (?, tamp_dictionary(?)) RETURNING id`,
+        `INSERT INTO main._zstd_dicts (chooser_key, dict) VALUES (?, tamp_dictionary(?)) RETURNING id`,
         key,
         training.handle,
       ),
     )
     if (column.catalogue)
       yield* query(
-        `INSERT INTO _tamp_dicts (id, sha256, level, trained_ratio)
-         SELECT id, tamp_sha256(dict), ?, ? FROM _zstd_dicts WHERE id = ?`,
+        `INSERT INTO main._tamp_dicts (id, sha256, level, trained_ratio)
+         SELECT id, tamp_sha256(dict), ?, ? FROM main._zstd_dicts WHERE id = ?`,
         training.level,
         training.ratio,
         id,
@@ -92,19 +92,19 @@ export function* saveDictionary(
 /** Takes the key from its dictionary, which stays for the cells that need it. */
 function* retire(key: string): Policy<void> {
   yield* query(
-    `INSERT INTO _tamp_dicts (id, sha256, retired_key)
-     SELECT id, tamp_sha256(dict), chooser_key FROM _zstd_dicts WHERE chooser_key = ?
+    `INSERT INTO main._tamp_dicts (id, sha256, retired_key)
+     SELECT id, tamp_sha256(dict), chooser_key FROM main._zstd_dicts WHERE chooser_key = ?
      ON CONFLICT (id) DO UPDATE SET retired_key = excluded.retired_key`,
     key,
   )
-  yield* query(`UPDATE _zstd_dicts SET chooser_key = NULL WHERE chooser_key = ?`, key)
+  yield* query(`UPDATE main._zstd_dicts SET chooser_key = NULL WHERE chooser_key = ?`, key)
 }
 
 /** Takes note of how well dictionaries do. To be called in the transaction that compressed. */
 export function* noteRecent(id: number, plainBytes: number, { bytes }: Pick<Encoded, 'bytes'>): Policy<void> {
   if (id <= noDictionary) return
   yield* query(
-    `UPDATE _tamp_dicts SET
+    `UPDATE main._tamp_dicts SET
        recent_plain_bytes = (recent_plain_bytes + fresh.plain) / fresh.share, recent_bytes = (recent_bytes + fresh.bytes) / fresh.share
      FROM (SELECT plain, bytes, iif(plain + ? > ${recentMost}, 2, 1) AS share FROM (SELECT ? AS plain, ? AS bytes)) AS fresh
      WHERE id = ?`,

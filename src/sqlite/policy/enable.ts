@@ -102,7 +102,7 @@ function* adoptDictionaries(columns: readonly Compressed[], table: Table): Polic
     const used = yield* query(`SELECT DISTINCT ${dict} FROM main.${quoted(table.stored)} WHERE ${dict} > 0`)
     for (const [id] of used)
       yield* query(
-        `INSERT OR IGNORE INTO _tamp_dicts (id, sha256) SELECT id, tamp_sha256(dict) FROM _zstd_dicts WHERE id = ?`,
+        `INSERT OR IGNORE INTO main._tamp_dicts (id, sha256) SELECT id, tamp_sha256(dict) FROM main._zstd_dicts WHERE id = ?`,
         id!,
       )
   }

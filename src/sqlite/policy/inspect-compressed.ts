@@ -45,8 +45,8 @@ function* dictionaryState(column: CompressedColumn, id: number, rowsEstimate: nu
   const [key, bytes, level, trainedRatio, plain, recent] = (yield* queryRow(
     column.catalogue
       ? `SELECT d.chooser_key, length(d.dict), t.level, t.trained_ratio, t.recent_plain_bytes, t.recent_bytes
-         FROM _zstd_dicts d LEFT JOIN _tamp_dicts t ON t.id = d.id WHERE d.id = ?`
-      : `SELECT chooser_key, length(dict), NULL, NULL, NULL, NULL FROM _zstd_dicts WHERE id = ?`,
+         FROM main._zstd_dicts d LEFT JOIN main._tamp_dicts t ON t.id = d.id WHERE d.id = ?`
+      : `SELECT chooser_key, length(dict), NULL, NULL, NULL, NULL FROM main._zstd_dicts WHERE id = ?`,
     id,
   )) ?? [null, 0, null, null, null, null]
   const number = (value: unknown): number | null => (typeof value === 'number' ? value : null)

@@ -21,7 +21,7 @@ export interface Recompressed {
 
 /** Ids of the dictionaries that have been replaced. */
 export function* retiredDictionaries(): Policy<readonly number[]> {
-  return (yield* query('SELECT id FROM _tamp_dicts WHERE retired_key IS NOT NULL')).map(([id]) => Number(id))
+  return (yield* query('SELECT id FROM main._tamp_dicts WHERE retired_key IS NOT NULL')).map(([id]) => Number(id))
 }
 
 export function* recompress(column: CompressedColumn, budget: WorkBudget): Policy<Recompressed> {

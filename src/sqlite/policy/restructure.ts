@@ -105,7 +105,7 @@ export function* restructure(change: Restructuring): Policy<readonly string[]> {
   } finally {
     if (legacy === 1) yield* query('PRAGMA legacy_alter_table = ON')
   }
-  if (to.length === 0) yield* query('DELETE FROM _tamp_schema WHERE table_name = ? COLLATE NOCASE', table.name)
+  if (to.length === 0) yield* query('DELETE FROM main._tamp_schema WHERE table_name = ? COLLATE NOCASE', table.name)
   else yield* remember(table, to)
   return steps.map(({ sql }) => sql)
 }
@@ -170,17 +170,20 @@ function* editSchema(table: string, edit: (sql: string) => string): Policy<void>
     const version = Number(yield* queryValue('PRAGMA schema_version'))
     yield* query(`PRAGMA schema_version = ${version + 1}`)
   } finally {
-    yield* query('PRAGMA writable_schema = RESET')
-    if (was) yield { kind: 'defensive', on: true }
+    try {
+      yield* query('PRAGMA writable_schema = RESET')
+    } finally {
+      if (was) yield { kind: 'defensive', on: true }
+    }
   }
 }
 
 function* remember(table: Table, columns: readonly Compressed[]): Policy<void> {
   yield* query(
-    `DELETE FROM _tamp_schema WHERE table_name = ? COLLATE NOCASE AND type IN ('index', 'trigger')`,
+    `DELETE FROM main._tamp_schema WHERE table_name = ? COLLATE NOCASE AND type IN ('index', 'trigger')`,
     table.name,
   )
-  const insert = `INSERT OR REPLACE INTO _tamp_schema (table_name, type, name, sql) VALUES (?, ?, ?, ?)`
+  const insert = `INSERT OR REPLACE INTO main._tamp_schema (table_name, type, name, sql) VALUES (?, ?, ?, ?)`
   yield* query(insert, table.name, 'table', table.name, table.plainSql)
   const kept = [...table.indexes.filter(({ sql }) => readsColumns(sql, columns)), ...table.triggers]
   for (const { type, name, sql } of kept) yield* query(insert, table.name, type, name, sql)

@@ -23,7 +23,7 @@ export type MadeBy = 'nobody' | 'tamp' | 'sqlite-zstd'
 export function* originals(table: string, type: 'table' | 'index' | 'trigger'): Policy<readonly SchemaObject[]> {
   if (!(yield* hasTampCatalogue())) return []
   const rows = yield* query(
-    `SELECT name, sql FROM _tamp_schema WHERE type = ? AND table_name = ? COLLATE NOCASE ORDER BY name`,
+    `SELECT name, sql FROM main._tamp_schema WHERE type = ? AND table_name = ? COLLATE NOCASE ORDER BY name`,
     type,
     table,
   )

@@ -27,10 +27,10 @@ export function* collectUnused(budget: WorkBudget): Policy<readonly number[]> {
     const guard = yield* queryRow(
       `SELECT name, sql FROM sqlite_schema WHERE type = 'trigger' AND name = '_zstd_dicts_never_deleted'`,
     )
-    if (guard !== undefined) yield* query(`DROP TRIGGER ${quoted(String(guard[0]))}`)
-    yield* query(`DELETE FROM _zstd_dicts WHERE id IN (${ids}) AND chooser_key IS NULL`)
-    yield* query(`DELETE FROM _tamp_dicts WHERE id IN (${ids})`)
-    if (guard !== undefined) yield* query(String(guard[1]))
+    if (guard !== undefined) yield* query(`DROP TRIGGER main.${quoted(String(guard[0]))}`)
+    yield* query(`DELETE FROM main._zstd_dicts WHERE id IN (${ids}) AND chooser_key IS NULL`)
+    yield* query(`DELETE FROM main._tamp_dicts WHERE id IN (${ids})`)
+    if (guard !== undefined) yield* query(String(guard[1]).replace(/^CREATE TRIGGER /, 'CREATE TRIGGER main.'))
   })
   return [...unused]
 }
@@ -38,9 +38,9 @@ export function* collectUnused(budget: WorkBudget): Policy<readonly number[]> {
 /** Every table that has the columns of a compressed column, listed as one or not, quoted. */
 function* dictionaryColumns(): Policy<readonly { readonly table: string; readonly dict: string }[]> {
   const found = yield* query(
-    `SELECT tables.name, dict.name FROM sqlite_schema AS tables, pragma_table_xinfo(tables.name) AS dict
-     JOIN pragma_table_xinfo(tables.name) AS cell ON dict.name = '_' || cell.name || '_dict'
+    `SELECT tables.name, dict.name FROM sqlite_schema AS tables, pragma_table_xinfo(tables.name, 'main') AS dict
+     JOIN pragma_table_xinfo(tables.name, 'main') AS cell ON dict.name = '_' || cell.name || '_dict'
      WHERE tables.type = 'table'`,
   )
-  return found.map(([table, dict]) => ({ table: quoted(String(table)), dict: quoted(String(dict)) }))
+  return found.map(([table, dict]) => ({ table: `main.${quoted(String(table))}`, dict: quoted(String(dict)) }))
 }

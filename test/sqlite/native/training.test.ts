@@ -109,3 +109,19 @@ describe('of 100,000 rows of titles', () => {
     expect(peakMegabytes() - before).toBeLessThan(220)
   })
 })
+
+test('next to nothing to train on is an error, or NULL, and not the end of the process', () => {
+  // zstd's own trainer divides by zero, or reads far away, where the part that it trains on has less than eight bytes.
+  const ones = (rows: number): string =>
+    `(WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ${rows}) SELECT 'x' AS v FROM n)`
+  for (let rows = 1; rows <= 40; rows++) {
+    for (const trainer of ['default', 'cover'])
+      expect([null, 'number']).toContain(
+        ask(`iif(tamp_train(tamp_sample(v, 1000), '${trainer}', 16384, 3) IS NULL, NULL, 'number') FROM ${ones(rows)}`),
+      )
+    const trained = (): unknown => ask(`length(zstd_train_dict(v, 5000, 1000)) FROM ${ones(rows)}`)
+    if (rows <= 10)
+      expect(trained).toThrow(/no dictionary can be made from \d+ values of \d+ bytes: too little to learn from/)
+    else expect(trained()).toBeGreaterThan(0)
+  }
+})

@@ -486,6 +486,33 @@ describe('a dictionary', () => {
     expect(run(tried, { retrain: true }).columns[0]!.dictionaries).toEqual([])
   })
 
+  test('is not collected for the sake of a temporary table of the same name', () => {
+    const tried = texts(3000)
+    run(tried)
+    const before = all(tried)
+    insert(tried, 200, jsonText, 5000)
+    tried.db.exec(`CREATE TEMP TABLE _t_zstd AS SELECT * FROM main._t_zstd LIMIT 0;
+      CREATE TEMP TABLE _zstd_dicts AS SELECT * FROM main._zstd_dicts LIMIT 0`)
+    run(tried, { retrain: true })
+    run(tried)
+    tried.db.exec('DROP TABLE temp._t_zstd; DROP TABLE temp._zstd_dicts')
+    expect(all(tried).slice(0, 3000)).toEqual(before)
+  })
+
+  test('is not replaced, whatever the conflict clause', () => {
+    const tried = texts(3000)
+    run(tried)
+    const key = tried.db.prepare('SELECT chooser_key FROM _zstd_dicts WHERE id = 1').pluck().get()
+    for (const statement of [
+      `INSERT OR REPLACE INTO _zstd_dicts VALUES (1, 'other', x'00')`,
+      `INSERT OR REPLACE INTO _zstd_dicts (chooser_key, dict) VALUES ('${String(key)}', x'00')`,
+      `INSERT INTO _zstd_dicts (chooser_key, dict) VALUES ('other', x'00');
+       UPDATE OR REPLACE _zstd_dicts SET chooser_key = '${String(key)}' WHERE chooser_key = 'other'`,
+    ])
+      expect(() => tried.db.exec(statement), statement).toThrow('dictionaries never change')
+    expect(all(tried)).toHaveLength(3000)
+  })
+
   test('that a user keeps without a key is never collected', () => {
     const tried = texts(2000)
     const id = tried.db.prepare(`SELECT zstd_train_dict_and_save(data, 1000, 1000, NULL) FROM t`).pluck().get()
