@@ -57,9 +57,10 @@ export function printable(text: string): string {
   })
 }
 
-/** As a sentence: one line, a capital at its start, a full stop at its end. */
+/** As a sentence: one line, a capital at its start, a full stop at its end. What has one is a sentence, and may begin with a name. */
 export function sentence(text: string): string {
   const line = text.trim().replace(/\s+/g, ' ')
+  if (/[.!?:]$/.test(line)) return line
   const capital = /^[a-z]+[ ,]/.test(line) ? line.charAt(0).toUpperCase() + line.slice(1) : line
-  return /[.!?:]$/.test(capital) ? capital : `${capital}.`
+  return `${capital}.`
 }

@@ -72,12 +72,11 @@ async function runDisable(terminal: Terminal, given: DisableFlags, file: string)
     async (control): Promise<Done[]> => {
       const columns = await columnsMeant(file, given, control)
       if (given.export === undefined) return disableAll(file, columns, given, control)
-      const { rows, fileBytes } = await exportPlain(file, given.export, { columns }, control)
-      exported = fileBytes
-      return columns.map((column, i) => ({
+      const made = await exportPlain(file, given.export, { columns }, control)
+      exported = made.fileBytes
+      return made.columns.map((column) => ({
         ...column,
         complete: true,
-        rows: i === 0 ? rows : 0,
         left: [],
         statements: [],
         throttledSeconds: 0,

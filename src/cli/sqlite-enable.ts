@@ -84,22 +84,27 @@ async function runEnable(terminal: Terminal, given: EnableFlags, file: string): 
     },
     async (control) => {
       if (table === undefined || columns.length === 0) throw await whichColumn(file, table, control)
-      const enabled: Enabled[] = []
-      for (const column of columns)
-        enabled.push(
-          await enableColumn(
-            file,
-            {
-              table,
-              column,
-              level: given.level,
-              dryRun: !execute,
-              ...(given.dictChooser === undefined ? {} : { dictChooser: given.dictChooser }),
-            },
-            control,
-          ),
-        )
-      return enabled
+      const each = async (dryRun: boolean): Promise<Enabled[]> => {
+        const enabled: Enabled[] = []
+        for (const column of columns)
+          enabled.push(
+            await enableColumn(
+              file,
+              {
+                table,
+                column,
+                level: given.level,
+                dryRun,
+                ...(given.dictChooser === undefined ? {} : { dictChooser: given.dictChooser }),
+              },
+              control,
+            ),
+          )
+        return enabled
+      }
+      // All are looked at before the first is changed.
+      if (execute && columns.length > 1) await each(true)
+      return each(!execute)
     },
   )
   if (!json) {

@@ -1,5 +1,5 @@
 // The commands on real files, end to end: what they say, what they do, how they end, what their JSON holds.
-import { copyFileSync, existsSync, readdirSync, rmSync, statSync } from 'node:fs'
+import { copyFileSync, existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import Database from 'better-sqlite3'
 import { expect, test } from 'vitest'
@@ -247,8 +247,11 @@ test('4: check names a cell that cannot be read', { timeout: 120_000 }, async ()
   expect(lines.find(({ type }) => type === 'finding')).toMatchObject({ code: 'cell-unreadable', fault: true })
   expect(lines.at(-1)).toMatchObject({ counts: { 'cell-unreadable': 1 } })
   const disable = await runSqlite(['disable', file, '--execute'])
-  expect(disable.status).toBe(1)
-  expect(disable.err).toMatch(/^tamp: .*77.*\n {6}/)
+  expect(disable.status).toBe(3)
+  expect(disable.out).toMatch(/^ +events\.data row 77: .*UPDATE "_events_zstd" SET/m)
+  const copy = await runSqlite(['disable', file, '--export', join(folder, 'of-damaged.db')])
+  expect(copy).toMatchObject({ status: 1, err: expect.stringMatching(/No copy was made: .*row 77/) })
+  expect(existsSync(join(folder, 'of-damaged.db'))).toBe(false)
 })
 
 test('--export writes a plain copy, whole or not at all', { timeout: 120_000 }, async () => {
@@ -270,6 +273,16 @@ test('--export writes a plain copy, whole or not at all', { timeout: 120_000 }, 
   expect(databaseBytes(file)).toBe(before)
   const twice = await runSqlite(['disable', file, '--export', out])
   expect(twice).toMatchObject({ status: 1, err: expect.stringMatching(/exists already/) })
+  // A log that is left of an older file of that name would be played into the copy.
+  const older = join(folder, 'older.db')
+  writeFileSync(`${older}-wal`, 'a log')
+  writeFileSync(`${older}.partial`, 'precious')
+  const beside = await runSqlite(['disable', file, '--export', older])
+  expect(beside).toMatchObject({ status: 1, err: expect.stringMatching(/older\.db-wal exists already/) })
+  rmSync(`${older}-wal`)
+  expect((await runSqlite(['disable', file, '--export', older])).status).toBe(0)
+  expect(readFileSync(`${older}.partial`, 'utf8')).toBe('precious')
+  rmSync(`${older}.partial`)
   const nowhere = await runSqlite(['disable', file, '--export', join(folder, 'no', 'where.db')])
   expect(nowhere).toMatchObject({ status: 1, out: '' })
   expect(nowhere.err).toMatch(/^tamp: The file .* cannot be made: its directory does not exist\.\n {6}[^\n]+\n$/)

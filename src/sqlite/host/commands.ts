@@ -1,5 +1,6 @@
 // What can be done with a database file, one function a command. Each works in a thread of its own with a connection of its own, and
 // changes nothing when `dryRun` is true.
+import { randomUUID } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { rename, rm, stat, writeFile } from 'node:fs/promises'
 import { TampError } from '../../core/errors.ts'
@@ -84,8 +85,8 @@ export interface ExportOptions {
 }
 
 export interface Exported {
-  readonly columns: readonly ColumnName[]
-  readonly rows: number
+  /** Each with its rows that were decompressed. */
+  readonly columns: readonly (ColumnName & { readonly rows: number })[]
   /** Of the file that was made. */
   readonly fileBytes: number
 }
@@ -101,39 +102,51 @@ export async function exportPlain(
   options: ExportOptions = {},
   control: RunControl = {},
 ): Promise<Exported> {
-  if (existsSync(target))
-    throw new TampError('output-failed', `The file ${target} exists already.`, { hint: 'Name one that does not.' })
+  requireFree(target)
   const columns = options.columns ?? (await compressedColumns(path, control))
-  const partial = `${target}.partial`
+  const partial = `${target}.${randomUUID()}.partial`
   await makeEmpty(partial, target)
   try {
     // Not even this connection writes to the database itself, but SQLite counts a copy as writing.
     await runPolicy(path, 'copy', { target: partial }, { ...control, writes: true })
-    let rows = 0
+    const done: (ColumnName & { readonly rows: number })[] = []
     for (const column of columns) {
-      const disabled = await disableColumn(partial, column, control)
-      rows += disabled.rows
-      const [damaged] = disabled.left
+      const { complete, rows, left } = await disableColumn(partial, column, control)
+      const [damaged] = left
       if (damaged !== undefined)
         throw new TampError('failed', `No copy was made: ${damaged.subject} cannot be read (${damaged.reason}).`, {
           hint: '`tamp sqlite check` names all cells that are damaged.',
         })
-      if (!disabled.complete) throw new TampError('interrupted', 'Interrupted; no copy was made.')
+      if (!complete) throw new TampError('interrupted', 'Interrupted; no copy was made.')
+      done.push({ ...column, rows })
     }
     await runPolicy(partial, 'vacuum', {}, { ...control, writes: true })
     const { size } = await stat(partial)
+    requireFree(target)
     await rename(partial, target)
-    return { columns, rows, fileBytes: size }
+    return { columns: done, fileBytes: size }
   } finally {
     await rm(partial, { force: true })
     for (const suffix of ['-journal', '-wal', '-shm']) await rm(partial + suffix, { force: true })
   }
 }
 
+/** A log that an older file of this name left behind would be played into the new one. @throws TampError `output-failed` */
+function requireFree(target: string): void {
+  for (const file of [target, `${target}-wal`, `${target}-journal`])
+    if (existsSync(file))
+      throw new TampError('output-failed', `The file ${file} exists already.`, {
+        hint:
+          file === target
+            ? 'Name one that does not.'
+            : 'It belongs to an older database of that name: name another file, or move it away.',
+      })
+}
+
 /** Tries whether a file can be made there at all. @throws TampError `output-failed` */
 async function makeEmpty(file: string, target: string): Promise<void> {
   try {
-    await writeFile(file, '')
+    await writeFile(file, '', { flag: 'wx' })
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException
     const reason =

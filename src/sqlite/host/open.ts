@@ -15,7 +15,7 @@ export type SqliteDriverName = 'better-sqlite3' | 'node:sqlite'
 export interface LoadOptions extends LibraryOptions {
   /**
    * What decompresses: the loadable extension (default), or functions in JavaScript, which are slower and only read, for where there
-   * is no native code.
+   * is no native code. They know the dictionaries of one file: attach no copy of it.
    */
   readonly functions?: 'native' | 'javascript'
 }
@@ -83,9 +83,22 @@ export function requireDatabase(driver: SqliteDriver, path: string): void {
 export async function loadInto(database: Database.Database | DatabaseSync, options: LoadOptions = {}): Promise<void> {
   const driver = await driverOf(database)
   rememberLibrary(driver, 'unsafeMode' in database ? 'better-sqlite3' : 'node:sqlite')
-  if (options.functions === 'javascript') addJavaScriptFunctions(database, driver)
-  else loadLibrary(driver, await extensionLibrary(options))
+  if (options.functions === 'javascript') {
+    requireAlone(driver)
+    addJavaScriptFunctions(database, driver)
+    // A text that is not UTF-8 does not come through a string of JavaScript unchanged: an index over cells would be written wrong.
+    driver.query('PRAGMA query_only = ON')
+  } else loadLibrary(driver, await extensionLibrary(options))
   if (driver.autocommit) driver.query('PRAGMA temp_store = MEMORY')
+}
+
+/** Which file a cell is of, a function in JavaScript cannot tell. @throws TampError `usage` where other files are attached */
+function requireAlone(driver: SqliteDriver): void {
+  const attached = driver.query(`SELECT name FROM pragma_database_list WHERE name NOT IN ('main', 'temp')`)
+  if (attached.length > 0)
+    throw new TampError('usage', 'Functions in JavaScript decompress the cells of one file only.', {
+      hint: `Detach ${attached.map(([name]) => String(name)).join(', ')}, or load the extension.`,
+    })
 }
 
 /** The port over a connection of either kind. */

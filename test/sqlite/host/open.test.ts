@@ -44,7 +44,6 @@ const ways: [string, () => Promise<Database.Database | DatabaseSync>][] = [
       return database
     },
   ],
-  ['open without native code', () => open(file, { functions: 'javascript' })],
 ]
 
 describe.each(ways)('%s', (name, connect) => {
@@ -68,6 +67,18 @@ describe.each(ways)('%s', (name, connect) => {
     expect(all('SELECT count(*) FROM events')).toEqual([[3000]])
     database.close()
   })
+})
+
+test('without native code it reads, and does not write', async () => {
+  const database = await open(file, { functions: 'javascript' })
+  expect(database.prepare('SELECT data FROM events WHERE id = 77').pluck().get()).toBe(jsonText(77))
+  // A text that is not UTF-8 would not come through a string unchanged.
+  expect(() => database.exec(`INSERT INTO events (data) VALUES (CAST(x'4dfc6c6c6572' AS TEXT))`)).toThrow(/readonly/)
+  database.close()
+  const attached = new Database(file)
+  attached.exec(`ATTACH ':memory:' AS other`)
+  await expect(loadInto(attached, { functions: 'javascript' })).rejects.toMatchObject({ code: 'usage' })
+  attached.close()
 })
 
 test('what cannot be opened is said in one sentence, and nothing is made', async () => {
