@@ -22,6 +22,9 @@ export interface SqliteDriver {
   close(): void
 }
 
+/** The libraries there are to work with. */
+export type SqliteDriverName = 'better-sqlite3' | 'node:sqlite'
+
 export interface OpenOptions {
   readonly readOnly?: boolean
   /** Make the file where there is none. Default false. */

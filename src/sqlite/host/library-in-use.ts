@@ -3,8 +3,7 @@
 // the one that the program uses.
 import { readdirSync, readlinkSync, realpathSync } from 'node:fs'
 import { TampError } from '../../core/errors.ts'
-import type { SqliteDriver } from '../../database/sqlite-driver.ts'
-import type { SqliteDriverName } from './open.ts'
+import type { SqliteDriver, SqliteDriverName } from '../../database/sqlite-driver.ts'
 
 const known = new Map<string, SqliteDriverName>()
 

@@ -3,14 +3,12 @@ import type Database from 'better-sqlite3'
 import type { DatabaseSync } from 'node:sqlite'
 import { TampError } from '../../core/errors.ts'
 import { BetterSqlite3Driver, openBetterSqlite3 } from '../../database/better-sqlite3.ts'
-import type { OpenOptions as DriverOptions, SqliteDriver } from '../../database/sqlite-driver.ts'
+import type { OpenOptions as DriverOptions, SqliteDriver, SqliteDriverName } from '../../database/sqlite-driver.ts'
 import { describeSqliteFailure } from '../../database/sqlite-failures.ts'
 import { extensionLibrary } from './extension-library.ts'
 import type { LibraryOptions } from './extension-library.ts'
 import { addJavaScriptFunctions } from './javascript-functions.ts'
 import { rememberLibrary } from './library-in-use.ts'
-
-export type SqliteDriverName = 'better-sqlite3' | 'node:sqlite'
 
 export interface LoadOptions extends LibraryOptions {
   /**

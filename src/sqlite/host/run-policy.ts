@@ -2,12 +2,13 @@
 import { once } from 'node:events'
 import { Worker } from 'node:worker_threads'
 import { TampError } from '../../core/errors.ts'
+import type { SqliteDriverName } from '../../database/sqlite-driver.ts'
 import { describeSqliteFailure } from '../../database/sqlite-failures.ts'
 import { SqlError } from '../../database/sqlite-value.ts'
 import type { LogLevel, PolicyEvent } from '../policy/request.ts'
 import { extensionLibrary } from './extension-library.ts'
 import { libraryFor } from './library-in-use.ts'
-import type { LoadOptions, SqliteDriverName } from './open.ts'
+import type { LoadOptions } from './open.ts'
 import type { Policies, PolicyName } from './policies.ts'
 
 export interface RunControl extends LoadOptions {
