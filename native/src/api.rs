@@ -1,7 +1,8 @@
 //! The routines of SQLite that this library calls, by their place in the table that SQLite hands to a loadable extension.
-//! The table only ever grows at its end, so these places hold for every version from `OLDEST` on; a test compares them with SQLite's header.
+//! The table only ever grows at its end, so these places hold for every version from `OLDEST` on; a test compares them with SQLite's
+//! header.
 
-use std::ffi::{c_char, c_int, c_uchar, c_void};
+use std::ffi::{c_char, c_int, c_uchar, c_uint, c_void};
 
 /// A database connection, a statement, a value, a running function call, an open blob: SQLite's own, never looked into.
 pub enum Db {}
@@ -39,8 +40,10 @@ pub const LIMIT_LENGTH: c_int = 0;
 pub const FCNTL_FILE_POINTER: c_int = 7;
 pub const FCNTL_DATA_VERSION: c_int = 35;
 pub const DBCONFIG_DEFENSIVE: c_int = 1010;
-pub const TXN_NONE: c_int = 0;
-pub const TXN_WRITE: c_int = 2;
+pub const DBCONFIG_WRITABLE_SCHEMA: c_int = 1011;
+/// A statement whose text names a virtual table is refused.
+pub const PREPARE_NO_VTAB: c_uint = 4;
+pub const TXN_READ: c_int = 1;
 
 /// SQLite copies what it is given before the call returns.
 pub const TRANSIENT: isize = -1;
@@ -113,7 +116,6 @@ routines! {
     109 value_text(value: *mut Value) -> *const c_uchar;
     110 value_text16(value: *mut Value) -> *const c_void;
     113 value_type(value: *mut Value) -> c_int;
-    116 prepare_v2(db: *mut Db, sql: *const c_char, bytes: c_int, statement: *mut *mut Stmt, tail: *mut *const c_char) -> c_int;
     121 blob_bytes(blob: *mut Blob) -> c_int;
     122 blob_close(blob: *mut Blob) -> c_int;
     123 blob_open(
@@ -140,6 +142,9 @@ routines! {
     199 realloc64(memory: *mut c_void, bytes: u64) -> *mut c_void;
     201 result_blob64(context: *mut Context, bytes: *const c_void, length: u64, destructor: isize);
     202 result_text64(context: *mut Context, text: *const c_char, length: u64, destructor: isize, encoding: c_uchar);
+    217 prepare_v3(
+        db: *mut Db, sql: *const c_char, bytes: c_int, flags: c_uint, statement: *mut *mut Stmt, tail: *mut *const c_char
+    ) -> c_int;
     252 txn_state(db: *mut Db, schema: *const c_char) -> c_int;
     264 db_name(db: *mut Db, index: c_int) -> *const c_char;
     265 value_encoding(value: *mut Value) -> c_int;
@@ -163,16 +168,16 @@ impl Api {
         unsafe { *self.0.add(58) as isize }
     }
 
-    /// Forbids or allows writing the schema table on a connection; -1 only asks. Gives how it is then.
+    /// Switches something about a connection on or off; -1 only asks. Gives how it is then.
     /// # Safety
     /// `db` must be an open connection.
-    pub unsafe fn defensive(self, db: *mut Db, on: c_int) -> Option<bool> {
+    pub unsafe fn switch(self, db: *mut Db, which: c_int, on: c_int) -> Option<bool> {
         // Variadic in C: the call must be made as one where the two differ.
         type DbConfig = unsafe extern "C" fn(*mut Db, c_int, ...) -> c_int;
         let mut state: c_int = 0;
         unsafe {
             let routine: DbConfig = std::mem::transmute(*self.0.add(163));
-            (routine(db, DBCONFIG_DEFENSIVE, on, &mut state as *mut c_int) == OK).then_some(state != 0)
+            (routine(db, which, on, &mut state as *mut c_int) == OK).then_some(state != 0)
         }
     }
 }

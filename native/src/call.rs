@@ -1,8 +1,7 @@
-//! How SQLite calls into this library. A callback is given no pointer to SQLite's routines, and a process may hold several SQLite libraries:
-//! every library that loads this one gets a slot, and every function exists once a slot. No panic leaves a callback.
+//! How SQLite calls into this library. A callback is given no pointer to SQLite's routines, and a process may hold several SQLite
+//! libraries: every library that loads this one gets a slot, and every function exists once a slot. No panic leaves a callback.
 
 use std::ffi::{c_int, c_void};
-use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::null_mut;
 use std::slice;
@@ -243,7 +242,12 @@ unsafe extern "C" fn scalar<const SLOT: usize, F: Scalar>(
 }
 
 /// What SQLite keeps for an aggregate between its steps: zeros at first.
-struct Kept<A>(*mut A, PhantomData<A>);
+#[repr(C)]
+struct Kept<A> {
+    aggregate: *mut A,
+    /// A step gave an error, or did not end: there is no result to make.
+    failed: u8,
+}
 
 unsafe extern "C" fn step<const SLOT: usize, A: Aggregate>(
     context: *mut Context,
@@ -257,28 +261,38 @@ unsafe extern "C" fn step<const SLOT: usize, A: Aggregate>(
             return Err(Failure::NoMemory);
         }
         let aggregate = unsafe {
-            if (*kept).0.is_null() {
-                (*kept).0 = Box::into_raw(Box::default());
+            if (*kept).aggregate.is_null() {
+                (*kept).aggregate = Box::into_raw(Box::default());
             }
-            &mut *(*kept).0
+            (*kept).failed = 1;
+            &mut *(*kept).aggregate
         };
-        aggregate.step(&call)
+        aggregate.step(&call)?;
+        unsafe { (*kept).failed = 0 };
+        Ok(())
     });
 }
 
+/// SQLite also calls this to clean up after a statement that was stopped, and does not say so. After an error of a step, and after an
+/// interruption, nothing is made; after an error of something else in the statement what was seen is taken for all there is, and what comes
+/// of it is thrown away (a dictionary that was saved by then goes with the statement's other changes, in as far as those are taken back).
 unsafe extern "C" fn last<const SLOT: usize, A: Aggregate>(context: *mut Context) {
     let call = unsafe { Call::new(SLOT, context, 0, null_mut()) };
     call.guarded(|| {
         let kept = unsafe { call.api.aggregate_context(context, 0) }.cast::<Kept<A>>();
         let aggregate = unsafe {
-            if kept.is_null() || (*kept).0.is_null() {
+            if kept.is_null() || (*kept).aggregate.is_null() {
                 A::default()
             } else {
-                let aggregate = *Box::from_raw((*kept).0);
-                (*kept).0 = null_mut();
+                let aggregate = *Box::from_raw((*kept).aggregate);
+                (*kept).aggregate = null_mut();
+                if (*kept).failed != 0 {
+                    return Ok(());
+                }
                 aggregate
             }
         };
+        call.stop_if_interrupted()?;
         aggregate.last(&call)
     });
 }

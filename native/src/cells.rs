@@ -63,7 +63,7 @@ fn compress(call: &Call) -> Outcome {
     Ok(())
 }
 
-/// The level in an argument; zstd's default where it is absent or 0.
+/// The level in an argument; zstd's default where it is absent or 0. Negative ones, faster than 1, are zstd's too.
 pub fn level(call: &Call, index: usize) -> Outcome<i32> {
     if index >= call.arguments.len() {
         return Ok(DEFAULT_LEVEL as i32);
@@ -77,7 +77,10 @@ pub fn level(call: &Call, index: usize) -> Outcome<i32> {
     Ok(if level == 0 { DEFAULT_LEVEL } else { level } as i32)
 }
 
-/// The bytes of the first argument. Frames hold texts as UTF-8: one that a database in UTF-16 has and UTF-8 has not is refused.
+/// From here on SQLite gives U+FFFD for a unit of UTF-16 when it converts it to UTF-8.
+const NOT_CONVERTED: u16 = 0xfffe;
+
+/// The bytes of the first argument. Frames hold texts as UTF-8: one that a database in UTF-16 has and SQLite's UTF-8 has not is refused.
 fn bytes_to_encode<'call>(call: &Call<'call>) -> Outcome<&'call [u8]> {
     let value = call.arguments[0];
     if call.type_of(0) == api::TEXT && unsafe { call.api.value_encoding(value) } != api::UTF8 {
@@ -88,6 +91,9 @@ fn bytes_to_encode<'call>(call: &Call<'call>) -> Outcome<&'call [u8]> {
         };
         if char::decode_utf16(wide.iter().copied()).any(|character| character.is_err()) {
             return Err("value cannot be encoded: it is not valid UTF-16".into());
+        }
+        if wide.iter().any(|&unit| unit >= NOT_CONVERTED) {
+            return Err("value cannot be encoded: it has the noncharacter U+FFFE or U+FFFF".into());
         }
     }
     Ok(call.bytes(0))
@@ -167,11 +173,10 @@ impl Scalar for TampCellError {
         if call.is_null(2) || !call.has_bytes(0) {
             return Ok(());
         }
-        let choice = Choice::of(call, 2)?;
-        let outcome = match call.type_of(0) {
+        let outcome = Choice::of(call, 2).and_then(|choice| match call.type_of(0) {
             api::TEXT => Err(is_text(&choice)),
             _ => with_decoded(call, &choice, call.integer(3), "cell", |_| {}),
-        };
+        });
         match outcome {
             Err(Failure::Message(reason)) => call.give_text(&reason),
             Err(Failure::TooBig) => call.give_text("cell cannot be decoded: its value is longer than SQLite allows"),

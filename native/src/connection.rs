@@ -11,6 +11,7 @@ use crate::dictionary_cache::Dictionaries;
 use crate::engine::Engine;
 use crate::frames::Codec;
 use crate::handles::Handles;
+use crate::policy_run::Progress;
 
 pub struct Connection {
     pub api: Api,
@@ -22,6 +23,7 @@ pub struct Connection {
     pub looking: Cell<bool>,
     pub handles: RefCell<Handles>,
     pub engine: RefCell<Option<Engine>>,
+    pub progress: Progress,
     references: Cell<usize>,
 }
 
@@ -37,6 +39,7 @@ impl Connection {
             looking: Cell::new(false),
             handles: RefCell::default(),
             engine: RefCell::new(None),
+            progress: Progress::default(),
             references: Cell::new(1),
         }))
     }

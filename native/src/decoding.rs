@@ -11,6 +11,9 @@ use crate::zstd::{Dictionary, Fault, checked};
 /// Most that a block of zstd decodes to.
 pub const BLOCK: usize = 128 << 10;
 
+/// A frame that begins with this, or the 15 numbers after it, holds something else than a value, and is passed over.
+const SKIPPABLE: u32 = 0x184d_2a50;
+
 /// Where a decoded value is.
 pub enum Decoded<'codec> {
     /// In memory of the codec, until its next use.
@@ -130,8 +133,17 @@ pub fn decode_large(
 /// The most bytes that a frame can decode to, from the sizes of its blocks; what cannot be read counts nothing, decoding will tell.
 fn bound(frame: &[u8], compact: bool) -> usize {
     let mut total = 0usize;
-    let mut rest = if compact { frame } else { frame.get(4..).unwrap_or_default() };
+    let mut rest = frame;
     loop {
+        if !compact {
+            let Some((&magic, after)) = rest.split_first_chunk() else { return total };
+            rest = after;
+            if u32::from_le_bytes(magic) & !0xf == SKIPPABLE {
+                let Some((&size, after)) = rest.split_first_chunk() else { return total };
+                rest = after.get(u32::from_le_bytes(size) as usize..).unwrap_or_default();
+                continue;
+            }
+        }
         let Some(&descriptor) = rest.first() else { return total };
         let single_segment = descriptor >> 5 & 1;
         let dictionary_id = [0, 1, 2, 4][usize::from(descriptor & 3)];
@@ -154,6 +166,6 @@ fn bound(frame: &[u8], compact: bool) -> usize {
                 break;
             }
         }
-        rest = rest.get(checksum + if compact { 0 } else { 4 }..).unwrap_or_default();
+        rest = rest.get(checksum..).unwrap_or_default();
     }
 }

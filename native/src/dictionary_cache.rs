@@ -8,10 +8,14 @@ use std::rc::Rc;
 use crate::api::{self, Api, Db};
 use crate::call::{Failure, Outcome};
 use crate::connection::Connection;
-use crate::zstd::{Dictionary, EncoderDictionary, Encoding};
+use crate::memory::copy;
+use crate::zstd::{Dictionary, EncoderDictionary, Encoding, Fault, LONGEST_DICTIONARY, TOO_LONG};
 
 /// Memory that digested dictionaries may take; the one in use is kept in any case.
 const MEMORY: usize = 48 << 20;
+/// Levels that one dictionary is kept digested for.
+const LEVELS: usize = 3;
+
 /// What tells one state of a database on this connection from another. It holds within a read transaction.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Stamp {
@@ -46,7 +50,13 @@ struct Given {
     encoder: Option<(i32, Rc<EncoderDictionary>)>,
 }
 
+/// None for a database without a file: another may be put in its place, by sqlite3_deserialize(), and look the same. Only the name of a
+/// file is a whole path.
 pub fn stamp(api: Api, db: *mut Db, schema: &CStr) -> Option<Stamp> {
+    let name: *const c_char = unsafe { api.db_filename(db, schema.as_ptr()) };
+    if name.is_null() || !unsafe { CStr::from_ptr(name) }.to_bytes().iter().any(|byte| matches!(byte, b'/' | b'\\')) {
+        return None;
+    }
     let mut version = 0u32;
     let mut file = null_mut::<c_void>();
     unsafe {
@@ -54,7 +64,7 @@ pub fn stamp(api: Api, db: *mut Db, schema: &CStr) -> Option<Stamp> {
             return None;
         }
         api.file_control(db, schema.as_ptr(), api::FCNTL_FILE_POINTER, (&raw mut file).cast());
-        Some(Stamp { version, file, name: api.db_filename(db, schema.as_ptr()).cast() })
+        Some(Stamp { version, file, name })
     }
 }
 
@@ -66,7 +76,13 @@ pub fn given(connection: &Connection, bytes: &[u8]) -> Outcome<Rc<Dictionary>> {
     {
         return Ok(given.dictionary.clone());
     }
-    let dictionary = Rc::new(Dictionary::new(bytes).ok_or("the dictionary is damaged, or empty")?);
+    let told = |fault: Fault| fault.told(|reason| format!("the dictionary {reason}"));
+    if bytes.len() > LONGEST_DICTIONARY {
+        return Err(told(Fault::Corrupt(TOO_LONG)));
+    }
+    // The last one is given up first: two of the largest need not fit.
+    dictionaries.given = None;
+    let dictionary = Rc::new(Dictionary::new(copy(bytes)?).map_err(told)?);
     dictionaries.given = Some(Given { dictionary: dictionary.clone(), encoder: None });
     Ok(dictionary)
 }
@@ -94,8 +110,9 @@ pub fn encoding(connection: &Connection, dictionary: &Rc<Dictionary>, level: i32
         return Ok(Encoding::Dictionary(encoder.clone()));
     }
     let encoder = digest().ok_or(Failure::NoMemory)?;
+    let forgotten = if entry.encoders.len() < LEVELS { 0 } else { entry.encoders.remove(0).1.size() };
     entry.encoders.push((level, encoder.clone()));
-    dictionaries.memory += encoder.size();
+    dictionaries.memory = dictionaries.memory + encoder.size() - forgotten;
     dictionaries.forget_oldest();
     Ok(Encoding::Dictionary(encoder))
 }

@@ -1,22 +1,21 @@
 //! The JavaScript engine that runs the policy: made on first use, one a connection, with bounded memory and stack.
 
-use std::cell::Cell;
-use std::time::{Duration, Instant};
-
 use rquickjs::{CatchResultExt, CaughtError, Context, Ctx, Function, Object, Runtime, Value};
 
 use crate::api;
 use crate::call::{Call, Failure, Outcome};
 use crate::connection::Connection;
 use crate::host::{self, Host, from_sqlite};
-use crate::sql::Statement;
+use crate::policy_run::Run;
+use crate::stack;
 
 /// Bytes of memory that the policy may take.
-const MEMORY: usize = 64 << 20;
-/// Bytes of stack; threads of the hosts have a megabyte and more.
+pub const MEMORY: usize = 64 << 20;
+/// Bytes of stack that the policy may take, and that it must have.
 const STACK: usize = 384 << 10;
-/// How long the policy has to end by itself after its statement was interrupted.
-const GRACE: Duration = Duration::from_secs(2);
+const LEAST_STACK: usize = 128 << 10;
+/// Bytes of stack for SQLite and zstd, which the policy calls.
+const RESERVED_STACK: usize = 96 << 10;
 
 /// The policy, bundled from TypeScript.
 const POLICY: &str = include_str!("../policy.js");
@@ -27,23 +26,14 @@ pub struct Engine {
 
 impl Engine {
     /// The connection must outlive the engine, which it does as its owner.
-    fn new(connection: &Connection) -> Result<Engine, String> {
+    fn new(connection: &Connection, stack: usize) -> Result<Engine, String> {
         let fault = |error: rquickjs::Error| format!("tamp's policy cannot be run: {error}");
         let runtime = Runtime::new().map_err(fault)?;
         runtime.set_memory_limit(MEMORY);
-        runtime.set_max_stack_size(STACK);
+        runtime.set_max_stack_size(stack);
         let host = Host::new(connection);
-        let interrupted_at: Cell<Option<Instant>> = Cell::new(None);
         let watched = host.clone();
-        runtime.set_interrupt_handler(Some(Box::new(move || {
-            if !watched.is_interrupted() {
-                interrupted_at.set(None);
-                return false;
-            }
-            let since = interrupted_at.get().unwrap_or_else(Instant::now);
-            interrupted_at.set(Some(since));
-            since.elapsed() > GRACE
-        })));
+        runtime.set_interrupt_handler(Some(Box::new(move || watched.is_to_end())));
         let context = Context::full(&runtime).map_err(fault)?;
         context.with(|ctx| {
             let globals = ctx.globals();
@@ -53,13 +43,11 @@ impl Engine {
         Ok(Engine { context })
     }
 
-    /// Calls an entry point of the policy with the arguments of a SQL function, and sets that function's result.
-    fn run(&self, entry_point: &str, call: &Call) -> Outcome {
-        self.context.with(|ctx| {
-            let outcome = run(&ctx, entry_point, call).catch(&ctx);
-            outcome
-                .unwrap_or_else(|error| Err(Failure::Message(format!("tamp met a fault of its own: {}", told(&error)))))
-        })
+    /// Calls an entry point of the policy with the arguments of a SQL function, and sets that function's result. A fault is one of the
+    /// engine or the policy, after which the engine is not to be used again.
+    fn run(&self, entry_point: &str, call: &Call, stack: usize) -> Result<Outcome, Failure> {
+        self.context.runtime().set_max_stack_size(stack);
+        self.context.with(|ctx| run(&ctx, entry_point, call).catch(&ctx).map_err(|error| fault(&error, call)))
     }
 }
 
@@ -84,6 +72,26 @@ fn run<'js>(ctx: &Ctx<'js>, entry_point: &str, call: &Call) -> rquickjs::Result<
     }))
 }
 
+fn fault(error: &CaughtError, call: &Call) -> Failure {
+    if call.connection.progress.was_killed() {
+        return Failure::Sql(api::INTERRUPT, "interrupted".to_owned());
+    }
+    let out_of_memory = match error {
+        CaughtError::Error(error) => matches!(error, rquickjs::Error::Allocation),
+        CaughtError::Exception(exception) => exception.message().is_some_and(|message| message == "out of memory"),
+        // There was no memory left for an exception.
+        CaughtError::Value(value) => value.is_null(),
+    };
+    if out_of_memory {
+        let most = MEMORY >> 20;
+        return Failure::Sql(
+            api::NOMEM,
+            format!("tamp's policy needs more memory than the {most} MB that it may take"),
+        );
+    }
+    Failure::Message(format!("tamp met a fault of its own: {}", told(error)))
+}
+
 fn told(error: &CaughtError) -> String {
     match error {
         CaughtError::Exception(exception) => {
@@ -97,7 +105,7 @@ fn told(error: &CaughtError) -> String {
     }
 }
 
-/// Runs an entry point of the policy for a SQL function. Whatever happens, no transaction that it began stays open.
+/// Runs an entry point of the policy for a SQL function.
 pub fn call_policy(entry_point: &str, call: &Call) -> Outcome {
     let connection = call.connection;
     let Ok(mut engine) = connection.engine.try_borrow_mut() else {
@@ -107,21 +115,21 @@ pub fn call_policy(entry_point: &str, call: &Call) -> Outcome {
         let hint = "call it in a SELECT of its own, without a table";
         return Err(format!("{entry_point} cannot be part of a statement that writes ({hint})").into());
     }
-    let engine = match &mut *engine {
-        Some(engine) => engine,
-        none => none.insert(Engine::new(connection)?),
-    };
-    let own = in_autocommit(connection);
-    let outcome = engine.run(entry_point, call);
-    let interrupted = matches!(outcome, Err(Failure::Sql(code, _)) if code & 0xff == api::INTERRUPT);
-    if !in_autocommit(connection) && (own || interrupted) {
-        roll_back(connection);
+    let stack = stack::left().map_or(STACK, |left| STACK.min(left.saturating_sub(RESERVED_STACK)));
+    if stack < LEAST_STACK {
+        let needed = (LEAST_STACK + RESERVED_STACK) >> 10;
+        return Err(format!("{entry_point} needs a thread with at least {needed} kB of stack left").into());
     }
-    outcome
-}
-
-fn in_autocommit(connection: &Connection) -> bool {
-    unsafe { connection.api.get_autocommit(connection.db) != 0 }
+    let run = Run::new(connection);
+    let outcome = match &*engine {
+        Some(engine) => engine.run(entry_point, call, stack),
+        None => engine.insert(Engine::new(connection, stack)?).run(entry_point, call, stack),
+    };
+    drop(run);
+    outcome.unwrap_or_else(|fault| {
+        *engine = None;
+        Err(fault)
+    })
 }
 
 /// True while a statement that writes is running on the connection: ours could not commit then, and would keep its lock all the time.
@@ -136,17 +144,5 @@ fn inside_write(connection: &Connection) -> bool {
         if unsafe { api.stmt_busy(statement) != 0 && api.stmt_readonly(statement) == 0 } {
             return true;
         }
-    }
-}
-
-/// An interrupted connection runs no ROLLBACK. But a statement that would write takes everything back when it is interrupted, as SQLite
-/// documents of sqlite3_interrupt(); the parser must get through it, which would stop
-/// at the first space, and at the end of a text without a semicolon.
-fn roll_back(connection: &Connection) {
-    for sql in ["ROLLBACK;", "PRAGMA\"user_version\"=0;", "ROLLBACK;"] {
-        if in_autocommit(connection) {
-            return;
-        }
-        let _ = Statement::new(connection.api, connection.db, sql).and_then(|statement| statement.step());
     }
 }

@@ -10,6 +10,7 @@ use crate::api;
 use crate::call::{Call, Failure, Outcome};
 use crate::clock;
 use crate::connection::Connection;
+use crate::engine::MEMORY;
 use crate::log::{Level, log};
 use crate::sql::Statement;
 
@@ -44,13 +45,18 @@ impl Host {
         unsafe { api.libversion_number() >= api::WITH_IS_INTERRUPTED && api.is_interrupted(db) != 0 }
     }
 
+    /// True when the policy has to be ended.
+    pub fn is_to_end(&self) -> bool {
+        self.connection().progress.is_to_end(self.is_interrupted())
+    }
+
     /// As `is_interrupted`, asked by way of a statement where SQLite does not say: an interrupted connection runs none.
     fn is_stopping(&self) -> bool {
         let Connection { api, db, .. } = *self.connection();
         if unsafe { api.libversion_number() } >= api::WITH_IS_INTERRUPTED {
             return self.is_interrupted();
         }
-        let stepped = Statement::new(api, db, "SELECT 1").and_then(|statement| statement.step());
+        let stepped = Statement::new(api, db, "SELECT 1").and_then(|mut statement| statement.step());
         matches!(stepped, Err(Failure::Sql(code, _)) if code & 0xff == api::INTERRUPT)
     }
 }
@@ -78,7 +84,8 @@ pub fn install<'js>(ctx: &Ctx<'js>, globals: &Object<'js>, host: Host) -> Result
 fn query<'js>(ctx: Ctx<'js>, sql: String, parameters: Array<'js>) -> Result<Value<'js>> {
     let host = host(&ctx)?;
     let Connection { api, db, .. } = *host.connection();
-    let statement = match Statement::new(api, db, &sql) {
+    let autocommit_before = unsafe { api.get_autocommit(db) != 0 };
+    let mut statement = match Statement::new(api, db, &sql) {
         Ok(statement) => statement,
         Err(failure) => return failed(&ctx, failure),
     };
@@ -106,6 +113,7 @@ fn query<'js>(ctx: Ctx<'js>, sql: String, parameters: Array<'js>) -> Result<Valu
         }
         rows.set(number, row)?;
     }
+    host.connection().progress.note(&sql, autocommit_before, unsafe { api.get_autocommit(db) != 0 });
     Ok(rows.into_value())
 }
 
@@ -154,8 +162,8 @@ fn stopping(ctx: Ctx) -> Result<bool> {
 fn defensive(ctx: Ctx, on: bool) -> Result<bool> {
     let host = host(&ctx)?;
     let Connection { api, db, .. } = *host.connection();
-    let before = unsafe { api.defensive(db, -1) }.unwrap_or(false);
-    unsafe { api.defensive(db, on.into()) };
+    let before = unsafe { api.switch(db, api::DBCONFIG_DEFENSIVE, -1) }.unwrap_or(false);
+    unsafe { api.switch(db, api::DBCONFIG_DEFENSIVE, on.into()) };
     Ok(before)
 }
 
@@ -172,8 +180,10 @@ fn bind(ctx: &Ctx, statement: &Statement, index: c_int, value: Value) -> Result<
         statement.bind_real(index, real)
     } else if let Some(text) = value.as_string() {
         statement.bind_text(index, &text.to_string()?)
-    } else if let Some(bytes) = bytes_of(&value) {
-        statement.bind_blob(index, &bytes)
+    } else if let Ok(array) = TypedArray::<u8>::from_value(value) {
+        // SQLite copies them, and nothing runs in JavaScript meanwhile.
+        let bytes = unsafe { array.as_bytes() }.ok_or(Error::Unknown)?;
+        statement.bind_blob(index, bytes)
     } else {
         return Err(Exception::throw_message(ctx, "a parameter is of no type that SQLite has"));
     })
@@ -191,12 +201,6 @@ fn integer_of(value: &Value) -> Result<Option<i64>> {
     Ok(whole.map(|real| real as i64))
 }
 
-fn bytes_of(value: &Value) -> Option<Vec<u8>> {
-    let bytes = TypedArray::<u8>::from_value(value.clone()).ok()?;
-    // Nothing runs in JavaScript while they are copied.
-    unsafe { bytes.as_bytes() }.map(<[u8]>::to_vec)
-}
-
 fn integer<'js>(ctx: &Ctx<'js>, number: i64) -> Result<Value<'js>> {
     if (-SAFE_INTEGER..=SAFE_INTEGER).contains(&number) {
         return Ok(Value::new_number(ctx.clone(), number as f64));
@@ -205,6 +209,9 @@ fn integer<'js>(ctx: &Ctx<'js>, number: i64) -> Result<Value<'js>> {
 }
 
 fn text<'js>(ctx: &Ctx<'js>, bytes: &[u8]) -> Result<Value<'js>> {
+    if bytes.len() > MEMORY {
+        return Err(Error::Allocation);
+    }
     rquickjs::String::from_str(ctx.clone(), &String::from_utf8_lossy(bytes)).map(rquickjs::String::into_value)
 }
 

@@ -16,12 +16,15 @@ mod host;
 mod library;
 mod log;
 mod lookup;
+mod memory;
 mod policy_functions;
+mod policy_run;
 mod samples;
 mod sha256;
 mod sql;
+mod stack;
 mod training;
-mod trying;
+mod training_functions;
 mod zstd;
 
 use std::ffi::{c_char, c_int, c_void};

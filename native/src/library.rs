@@ -8,7 +8,7 @@ use crate::cells::{TampCellError, ZstdCompress, ZstdCompressCol, ZstdDecompress,
 use crate::connection::Connection;
 use crate::policy_functions::{Tamp, ZstdEnableTransparent, ZstdIncrementalMaintenance};
 use crate::sha256::TampSha256;
-use crate::trying::{
+use crate::training_functions::{
     TampDictionary, TampRelease, TampSample, TampSamples, TampTrain, TampTrial, ZstdTrainDict, ZstdTrainDictAndSave,
 };
 

@@ -1,7 +1,7 @@
 //! Statements of this library's own on the connection that called it. Each is finalised before the call returns: one left open would
 //! keep the connection from closing.
 
-use std::ffi::{CStr, c_int};
+use std::ffi::{CStr, c_int, c_uint};
 use std::ptr::{null, null_mut};
 
 use crate::api::{self, Api, Db, Stmt};
@@ -15,20 +15,26 @@ pub struct Statement {
 
 impl Statement {
     pub fn new(api: Api, db: *mut Db, sql: &str) -> Outcome<Statement> {
+        Statement::prepared(api, db, sql, 0)
+    }
+
+    /// One that looks something up in tables of tamp's, which may be anything in somebody else's file: no virtual ones.
+    pub fn look_up(api: Api, db: *mut Db, sql: &str) -> Outcome<Statement> {
+        Statement::prepared(api, db, sql, api::PREPARE_NO_VTAB)
+    }
+
+    fn prepared(api: Api, db: *mut Db, sql: &str, flags: c_uint) -> Outcome<Statement> {
         let mut raw = null_mut();
-        let mut tail = std::ptr::null();
+        let mut tail = null();
         let length = c_int::try_from(sql.len()).map_err(|_| Failure::TooBig)?;
-        let code = unsafe { api.prepare_v2(db, sql.as_ptr().cast(), length, &mut raw, &mut tail) };
+        let code = unsafe { api.prepare_v3(db, sql.as_ptr().cast(), length, flags, &mut raw, &mut tail) };
         let statement = Statement { api, db, raw };
         if code != api::OK { Err(statement.failure()) } else { Ok(statement) }
     }
 
     /// What went wrong last on the connection.
     pub fn failure(&self) -> Failure {
-        unsafe {
-            let message = CStr::from_ptr(self.api.errmsg(self.db)).to_string_lossy().into_owned();
-            Failure::Sql(self.api.extended_errcode(self.db), message)
-        }
+        failure_of(self.api, self.db)
     }
 
     pub fn bind_integer(&self, index: c_int, value: i64) -> Outcome {
@@ -59,7 +65,7 @@ impl Statement {
     }
 
     /// True when there is a row to read.
-    pub fn step(&self) -> Outcome<bool> {
+    pub fn step(&mut self) -> Outcome<bool> {
         if self.raw.is_null() {
             return Ok(false);
         }
@@ -98,11 +104,27 @@ impl Drop for Statement {
     }
 }
 
-/// True where the schema has a table of that name.
-pub fn table_exists(api: Api, db: *mut Db, schema: &CStr, table: &CStr) -> bool {
+/// What went wrong last on a connection.
+fn failure_of(api: Api, db: *mut Db) -> Failure {
+    unsafe {
+        let message = CStr::from_ptr(api.errmsg(db)).to_string_lossy().into_owned();
+        Failure::Sql(api.extended_errcode(db), message)
+    }
+}
+
+/// True where the schema has a table of that name. That it cannot be read is an error.
+pub fn table_exists(api: Api, db: *mut Db, schema: &CStr, table: &CStr) -> Outcome<bool> {
     let (schema, table) = (schema.as_ptr(), table.as_ptr());
     let (text, number) = (null_mut(), null_mut());
-    unsafe { api.table_column_metadata(db, schema, table, null(), text, text, number, number, number) == api::OK }
+    unsafe {
+        if api.table_column_metadata(db, schema, table, null(), text, text, number, number, number) == api::OK {
+            return Ok(true);
+        }
+    }
+    match failure_of(api, db) {
+        Failure::Sql(api::ERROR, message) if message.starts_with("no such table") => Ok(false),
+        failure => Err(failure),
+    }
 }
 
 /// A schema's name in front of a table's, quoted.

@@ -1,8 +1,12 @@
 //! Dictionaries from samples: zstd's default trainer, and COVER, which takes longer and mostly finds a better one.
 
-use std::ffi::{CStr, c_uint};
+use std::ffi::c_uint;
 
 use zstd_sys::*;
+
+use crate::call::Outcome;
+use crate::memory::with_room;
+use crate::zstd::{LONGEST_DICTIONARY, checked};
 
 /// The smallest dictionary that zstd makes.
 const SMALLEST: usize = 256;
@@ -40,24 +44,24 @@ impl Trainer {
 }
 
 /// A dictionary of at most `size` bytes for values like the samples, of which at most `sample_bytes` are used. `level` is the level that
-/// it will be used at. An error says why there can be none: too few samples, mostly.
+/// it will be used at. A message says why there can be none: too few samples, mostly.
 pub fn train(
     trainer: Trainer,
     samples: &[Box<[u8]>],
     size: usize,
     sample_bytes: usize,
     level: i32,
-) -> Result<Vec<u8>, String> {
-    let (joined, lengths) = joined(samples, sample_bytes);
-    let none = |reason: &str| {
-        let (cells, bytes) = (lengths.len(), joined.len());
-        Err(format!("no dictionary can be made from {cells} values of {bytes} bytes: {reason}"))
-    };
+) -> Outcome<Vec<u8>> {
+    let (joined, lengths) = joined(samples, sample_bytes)?;
+    let (cells, bytes) = (lengths.len(), joined.len());
+    let told = |reason: &str| format!("no dictionary can be made from {cells} values of {bytes} bytes: {reason}");
     if lengths[..lengths.len() * 3 / 4].iter().sum::<usize>() < LEAST_TRAINING_BYTES {
-        return none("too little to learn from");
+        return Err(told("too little to learn from").into());
     }
     // More than the samples themselves is never needed.
-    let mut into = vec![0u8; size.min(joined.len()).max(SMALLEST)];
+    let size = size.min(joined.len()).clamp(SMALLEST, LONGEST_DICTIONARY);
+    let mut into = with_room(size)?;
+    into.resize(size, 0);
     let code = unsafe {
         let (into, room) = (into.as_mut_ptr().cast(), into.len());
         let (from, count) = (joined.as_ptr().cast(), lengths.len() as c_uint);
@@ -72,16 +76,14 @@ pub fn train(
             }
         }
     };
-    if unsafe { ZDICT_isError(code) } != 0 {
-        return none(&unsafe { CStr::from_ptr(ZDICT_getErrorName(code)) }.to_string_lossy());
-    }
-    into.truncate(code);
+    into.truncate(checked(code).map_err(|fault| fault.told(told))?);
     Ok(into)
 }
 
 /// Samples one after another, as zstd wants them, and their lengths.
-fn joined(samples: &[Box<[u8]>], most: usize) -> (Vec<u8>, Vec<usize>) {
+fn joined(samples: &[Box<[u8]>], most: usize) -> Outcome<(Vec<u8>, Vec<usize>)> {
     let mut lengths = Vec::new();
+    lengths.try_reserve_exact(samples.len())?;
     let mut total = 0;
     for sample in samples {
         if total + sample.len() > most && total > 0 {
@@ -90,7 +92,7 @@ fn joined(samples: &[Box<[u8]>], most: usize) -> (Vec<u8>, Vec<usize>) {
         total += sample.len();
         lengths.push(sample.len());
     }
-    let mut joined = Vec::with_capacity(total);
+    let mut joined = with_room(total)?;
     samples[..lengths.len()].iter().for_each(|sample| joined.extend_from_slice(sample));
-    (joined, lengths)
+    Ok((joined, lengths))
 }

@@ -8,27 +8,36 @@ use zstd_sys::*;
 
 use crate::call::Failure;
 
+/// Longer dictionaries are refused: zstd's own trainer makes them of a hundred kilobytes, and each is kept in memory twice.
+pub const LONGEST_DICTIONARY: usize = 64 << 20;
+/// Dictionaries of zstd begin with this, and go on with numbers made from all their bytes.
+pub const MAGIC: [u8; 4] = [0x37, 0xa4, 0x30, 0xec];
+
 /// A dictionary as it is stored, digested for decoding, and for encoding at the levels it was used at.
 pub struct Dictionary {
-    bytes: Rc<[u8]>,
+    bytes: Rc<Vec<u8>>,
     pub decoder: NonNull<ZSTD_DDict>,
 }
 
 pub struct EncoderDictionary {
     pub encoder: NonNull<ZSTD_CDict>,
     /// The digest refers to them.
-    _bytes: Rc<[u8]>,
+    _bytes: Rc<Vec<u8>>,
 }
 
 impl Dictionary {
-    /// `None` where there are no bytes, or they begin like a dictionary of zstd and are none.
-    pub fn new(bytes: &[u8]) -> Option<Dictionary> {
+    /// Corrupt where there are no bytes, or they begin like a dictionary of zstd and are none.
+    pub fn new(bytes: Vec<u8>) -> Result<Dictionary, Fault> {
         if bytes.is_empty() {
-            return None;
+            return Err(Fault::Corrupt("is empty"));
         }
-        let bytes: Rc<[u8]> = bytes.into();
+        if bytes.len() > LONGEST_DICTIONARY {
+            return Err(Fault::Corrupt(TOO_LONG));
+        }
         let decoder = unsafe { ZSTD_createDDict_byReference(bytes.as_ptr().cast(), bytes.len()) };
-        Some(Dictionary { decoder: NonNull::new(decoder)?, bytes })
+        // zstd does not say why; bytes without its beginning are always a dictionary.
+        let fault = if bytes.starts_with(&MAGIC) { Fault::Corrupt("is damaged") } else { Fault::NoMemory };
+        Ok(Dictionary { decoder: NonNull::new(decoder).ok_or(fault)?, bytes: Rc::new(bytes) })
     }
 
     pub fn bytes(&self) -> &[u8] {
@@ -80,6 +89,9 @@ impl Encoding {
         }
     }
 }
+
+/// Said of a dictionary.
+pub const TOO_LONG: &str = "is longer than 64 MB";
 
 /// Why a frame gives no value, or a value no frame.
 pub enum Fault {

@@ -1,6 +1,6 @@
 // The survey of a SQLite file as text.
 import type { RunSummary } from '../core/report.ts'
-import type { Inspected, InspectedColumn } from '../sqlite/index.ts'
+import type { CompressedState, Inspected, InspectedColumn } from '../sqlite/index.ts'
 import { bytes, count, counted, duration, percent, printable } from './figures.ts'
 import { blocksText, leftText } from './report-text.ts'
 import type { ReportStyle } from './report-text.ts'
@@ -76,13 +76,19 @@ function row(column: InspectedColumn, sampled: boolean): string[] {
     verdict === 'worth'
       ? 'worth it'
       : verdict === 'compressed'
-        ? `compressed${compressed !== null && compressed.pendingRows > 0 ? `, ${counted(compressed.pendingRows, 'row')} pending` : ''}`
+        ? stateOf(compressed)
         : verdict === 'not-worth-it'
           ? `not worth it: ${printable(reason)}`
           : verdict === 'refused'
             ? `not possible: ${printable(reason)}`
             : printable(reason),
   ]
+}
+
+function stateOf(compressed: CompressedState | null): string {
+  if (compressed?.disabling === true) return 'compressed, being disabled'
+  if (compressed === null || compressed.pendingRows === 0) return 'compressed'
+  return `compressed, ${counted(compressed.pendingRows, 'row')} pending`
 }
 
 const trialTitles: readonly Column[] = [

@@ -112,7 +112,8 @@ function dictionaryLines({ columns }: Maintained): string[] {
 
 /** Rows that stay plain are no fault, but somebody may wonder. */
 function remarks({ columns }: Maintained): string[] {
-  return columns.flatMap(({ lane, left, drifted }) => [
+  return columns.flatMap(({ lane, left, drifted, notes }) => [
+    ...notes.map((note) => `${printable(note)}.`),
     ...left
       .filter(({ code }) => code !== 'failed')
       .map(

@@ -49,7 +49,10 @@ export function* addIndex(options: AddIndexOptions): Policy<AddedIndex> {
   const plain = `CREATE ${options.unique === true ? 'UNIQUE ' : ''}INDEX ${quoted(name)} ON ${quoted(table.name)}(${items.join(', ')})${where}`
   const columns = compressedColumns(table)
   const statement = table.madeBy === 'nobody' ? plain : rewrittenIndex(plain, { table, columns, scope: yield* scope() })
-  if (options.dryRun === true) return { name, statement, used: false, plan: [] }
+  if (options.dryRun === true) {
+    yield* rehearse(table, statement, items, options)
+    return { name, statement, used: false, plan: [] }
+  }
   yield* (yield* startWork({})).transaction(function* () {
     try {
       yield* query(statement)
@@ -125,23 +128,60 @@ function* isTaken(name: string): Policy<boolean> {
   )
 }
 
-/** How SQLite would look for one value of the first item. */
-function* planOf(table: Table, item: string, where: string | undefined): Policy<readonly string[]> {
+/**
+ * Finds out, by reading alone, what making the index would fail over: the connection may forbid writing, and a lock would be in others' way.
+ * @throws TampError as making the index would
+ */
+function* rehearse(
+  table: Table,
+  statement: string,
+  items: readonly string[],
+  { where, unique = false }: AddIndexOptions,
+): Policy<void> {
+  const from = `FROM main.${quoted(table.name)}${where === undefined ? '' : ` WHERE (${where}\n)`}`
+  const values = items.map(withoutOrder)
+  try {
+    yield* query(`EXPLAIN ${statement}`)
+    if (unique) {
+      // NULL is equal to nothing.
+      const given = values.map((value) => `(${value}\n) IS NOT NULL`).join(' AND ')
+      const twice = yield* queryRow(
+        `SELECT 1 ${from} GROUP BY ${values.map((value) => `(${value}\n)`).join(', ')} HAVING count(*) > 1 AND ${given} LIMIT 1`,
+      )
+      if (twice !== undefined) throw notUnique(table, undefined)
+    } else if (values.some((value) => tokensOf(value).length > 1))
+      // An expression may fail over a row, such as one whose JSON is malformed.
+      yield* query(`SELECT ${values.map((value) => `count(${value}\n)`).join(', ')} ${from}`)
+  } catch (error) {
+    throw inWords(error, table)
+  }
+}
+
+/** An item of the list without ASC and DESC. */
+function withoutOrder(item: string): string {
   const tokens = tokensOf(item)
   const last = tokens.at(-1)
-  const bare = isWord(last, 'ASC') || isWord(last, 'DESC') ? item.slice(0, tokens.at(-2)?.end ?? 0) : item
-  const condition = `${bare} = ${literal('a')}${where === undefined ? '' : ` AND (${where}\n)`}`
+  return isWord(last, 'ASC') || isWord(last, 'DESC') ? item.slice(0, tokens.at(-2)?.end ?? 0) : item
+}
+
+/** How SQLite would look for one value of the first item. */
+function* planOf(table: Table, item: string, where: string | undefined): Policy<readonly string[]> {
+  const condition = `${withoutOrder(item)} = ${literal('a')}${where === undefined ? '' : ` AND (${where}\n)`}`
   const rows = yield* query(`EXPLAIN QUERY PLAN SELECT * FROM main.${quoted(table.name)} WHERE ${condition}`)
   return rows.map((row) => String(row[3]))
 }
 
+function notUnique(table: Table, cause: SqlError | undefined): TampError {
+  const found = cause === undefined ? '' : `: ${cause.message}`
+  return new TampError('failed', `${table.name} has rows that are not unique in this${found}.`, {
+    hint: 'Make them different first, or make an index that is not unique.',
+    ...(cause === undefined ? {} : { cause }),
+  })
+}
+
 function inWords(error: unknown, table: Table): unknown {
   if (!(error instanceof SqlError)) return error
-  if (error.primaryCode === 19)
-    return new TampError('failed', `${table.name} has rows that are not unique in this: ${error.message}.`, {
-      hint: 'Make them different first, or make an index that is not unique.',
-      cause: error,
-    })
+  if (error.primaryCode === 19) return notUnique(table, error)
   if (error.primaryCode === 1)
     return new TampError('usage', `The index cannot be made: ${error.message}.`, {
       hint: `The columns are ${table.columns.map(({ name }) => name).join(', ')}; an expression must give the same for the same row.`,

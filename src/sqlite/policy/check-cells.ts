@@ -3,13 +3,14 @@
 import { Pace } from '../../core/pace.ts'
 import { noDictionary, noDictionaryOtherType } from './catalogue.ts'
 import type { ColumnConfig } from './catalogue.ts'
-import { compressedColumn } from './compressed-column.ts'
+import { cellError, compressedColumn } from './compressed-column.ts'
 import type { CompressedColumn } from './compressed-column.ts'
+import { missingText } from './findings.ts'
 import type { Findings } from './findings.ts'
-import { within } from './pending.ts'
-import type { KeyRange, RowKey } from './pending.ts'
 import { now, query, queryRow, queryValue, tell } from './request.ts'
 import type { Policy } from './request.ts'
+import { keyTerms, keyValues, readKey, requireProgress, within } from './row-key.ts'
+import type { KeyRange, RowKey } from './row-key.ts'
 import { endsRun, reasonOf } from './sql-failures.ts'
 import type { WorkBudget } from './work-budget.ts'
 
@@ -41,6 +42,7 @@ export function* checkCells(
       pace.took(weight, seconds)
       left -= weight
       yield* tell({ type: 'read', lane: column.lane, rows: weight, rowsLeftEstimate: Math.max(0, left) })
+      requireProgress(after, range.upto)
       after = range.upto
       if (after === undefined) break
       yield* budget.rest(seconds)
@@ -63,10 +65,10 @@ function* checkRange(
   used: Set<number>,
   findings: Findings,
 ): Policy<number> {
-  const { cell, dict, text, bothTypes, scope, lane, key } = column
+  const { dict, lane } = column
   const { sql, params } = within(column, range)
-  const isText = bothTypes ? `${dict} IS ${text ? 'NOT ' : ''}${noDictionaryOtherType}` : text ? '1' : '0'
-  const error = `tamp_cell_error(${cell}, ${isText}, ${dict}, ${scope})`
+  const error = cellError(column)
+  const key = column.key.map(({ name }) => name)
   const rows = `FROM ${column.rows} WHERE ${dict} IS NOT NULL${sql}`
   const states = yield* query(
     `SELECT dict, count(*), sum(bad) FROM (SELECT ${dict} AS dict, ${error} IS NOT NULL AS bad ${rows} LIMIT -1)
@@ -102,11 +104,7 @@ function* checkRange(
 }
 
 function* missing(column: CompressedColumn, id: number, count: number, findings: Findings): Policy<void> {
-  yield* findings.add(
-    'dictionary-missing',
-    `${column.lane} dictionary ${id}`,
-    `${count} ${count === 1 ? 'cell needs' : 'cells need'} it, and it is not there`,
-  )
+  yield* findings.add('dictionary-missing', `${column.lane} dictionary ${id}`, missingText(count))
 }
 
 /** A dictionary that has been replaced and that nothing needs is no fault, but takes space. */
@@ -126,10 +124,11 @@ function* checkUse(column: CompressedColumn, used: ReadonlySet<number>, findings
 
 function* endOfRows(column: CompressedColumn, after: RowKey | undefined, rows: number): Policy<RowKey | undefined> {
   const { sql, params } = within(column, { after, upto: undefined })
-  const keys = column.key.join(', ')
-  return yield* queryRow(
-    `SELECT ${keys} FROM ${column.rows} WHERE true${sql} ORDER BY ${keys} LIMIT 1 OFFSET ?`,
+  const found = yield* queryRow(
+    `SELECT ${keyValues(column.key).join(', ')} FROM ${column.rows} WHERE true${sql}
+     ORDER BY ${keyTerms(column.key).join(', ')} LIMIT 1 OFFSET ?`,
     ...params,
     rows - 1,
   )
+  return found === undefined ? undefined : readKey(found)
 }

@@ -1,13 +1,14 @@
 // The catalogue and the objects around the rows: every compressed column has its rows, its view, its triggers and its index, and they say
 // what they said when they were made.
 
-import { configuredColumns, hasTampCatalogue, sameName, scope } from './catalogue.ts'
+import { configuredColumns, hasTampCatalogue, sameName, scope, tableExists } from './catalogue.ts'
 import type { ColumnConfig } from './catalogue.ts'
 import { compressedColumn } from './compressed-column.ts'
 import { compressedColumns } from './compressed-columns.ts'
+import { missingText } from './findings.ts'
 import type { Findings } from './findings.ts'
 import { pendingStatement, viewStatement, viewTriggerStatements } from './layout.ts'
-import { pendingIndex, viewTrigger } from './names.ts'
+import { pendingIndex, quoted, viewTrigger } from './names.ts'
 import { query, queryRow } from './request.ts'
 import type { Policy } from './request.ts'
 import { endsRun, reasonOf } from './sql-failures.ts'
@@ -101,23 +102,44 @@ function* checkTheirs(name: string, findings: Findings): Policy<void> {
   yield* findings.add('made-by-sqlite-zstd', name, 'tamp reads and maintains it as it is; enabling takes it over')
 }
 
-/** Tables of compressed rows that the catalogue does not list: maintenance passes them over. */
-function* checkUnlisted(configs: readonly ColumnConfig[], findings: Findings): Policy<void> {
+/** Tables of compressed rows that the catalogue does not list: maintenance passes them over, and nothing keeps their dictionaries. */
+export function* checkUnlisted(configs: readonly ColumnConfig[], findings: Findings): Policy<void> {
   const found = yield* query(
-    `SELECT rows.name, cell.name FROM sqlite_schema AS rows, pragma_table_xinfo(rows.name, 'main') AS dict
-     JOIN pragma_table_xinfo(rows.name, 'main') AS cell ON dict.name = '_' || cell.name || '_dict'
+    `SELECT rows.name, cell.name, dict.name FROM sqlite_schema AS rows, pragma_table_xinfo(rows.name, 'main') AS dict
+     JOIN pragma_table_xinfo(rows.name, 'main') AS cell ON dict.name = '_' || cell.name || '_dict' COLLATE NOCASE
      WHERE rows.type = 'table' AND rows.name LIKE '\\_%\\_zstd' ESCAPE '\\'`,
   )
-  for (const [rows, column] of found) {
+  const dictionaries = new Set(
+    (yield* tableExists('_zstd_dicts'))
+      ? (yield* query('SELECT id FROM main._zstd_dicts')).map(([id]) => Number(id))
+      : [],
+  )
+  for (const [rows, column, dict] of found) {
     const table = String(rows).slice(1, -'_zstd'.length)
     const listed = configs.some((one) => sameName(one.table, table) && sameName(one.column, String(column)))
-    if (!listed)
-      yield* findings.add(
-        'column-unlisted',
-        `${table}.${String(column)}`,
-        `its cells are compressed, but _zstd_configs does not list it`,
-      )
+    if (listed) continue
+    const lane = `${table}.${String(column)}`
+    const used = yield* usedDictionaries(String(rows), String(dict))
+    yield* findings.add(
+      'column-unlisted',
+      lane,
+      used.length > 0
+        ? 'its cells are compressed, but _zstd_configs does not list it: a backup has its line'
+        : 'it has the columns of a compressed one, but _zstd_configs does not list it',
+      used.length > 0,
+    )
+    for (const [id, cells] of used)
+      if (!dictionaries.has(id))
+        yield* findings.add('dictionary-missing', `${lane} dictionary ${id}`, missingText(cells))
   }
+}
+
+/** The dictionaries, those that stand for none apart, that cells of a column were compressed with, and how many cells. */
+function* usedDictionaries(rows: string, dict: string): Policy<readonly (readonly [number, number])[]> {
+  const found = yield* query(
+    `SELECT ${quoted(dict)}, count(*) FROM main.${quoted(rows)} WHERE typeof(${quoted(dict)}) = 'integer' AND ${quoted(dict)} > 0 GROUP BY 1`,
+  )
+  return found.map(([id, cells]) => [Number(id), Number(cells)])
 }
 
 function* statement(type: string, name: string): Policy<string | undefined> {

@@ -2,12 +2,12 @@
 // file. Never writes. Findings are told as they are found, and have stable codes (docs/findings.md).
 
 import { TampError } from '../../core/errors.ts'
-import type { Finding } from '../../core/report.ts'
 import { configuredColumns, hasTampCatalogue, sameName, tableExists } from './catalogue.ts'
 import { checkCells } from './check-cells.ts'
 import { checkDictionaries } from './check-dictionaries.ts'
-import { checkSchema } from './check-schema.ts'
+import { checkSchema, checkUnlisted } from './check-schema.ts'
 import { Findings } from './findings.ts'
+import type { CheckFinding } from './findings.ts'
 import { requireExtension } from './maintain.ts'
 import { now, query } from './request.ts'
 import type { Policy } from './request.ts'
@@ -20,11 +20,6 @@ export interface CheckOptions extends Pick<Limits, 'maxSeconds' | 'load'> {
   readonly table?: string
   /** Only this column. */
   readonly column?: string
-}
-
-/** `fault`: rows cannot be read, or answers may be wrong. Anything else is a remark. */
-export interface CheckFinding extends Finding {
-  readonly fault: boolean
 }
 
 export interface Checked {
@@ -75,6 +70,7 @@ export function* check(options: CheckOptions = {}): Policy<Checked> {
         if (stopped !== undefined) break
       }
     } else if (options.table !== undefined) throw yield* notCompressed(options)
+    else yield* checkUnlisted([], findings)
   } catch (error) {
     if (isInterruption(error)) stopped = 'interrupted'
     else if (error instanceof TampError || endsRun(error)) throw asTampError(error)

@@ -2,11 +2,14 @@
 // told apart, and which of them are still to be compressed. Read from the schema, never assumed: sqlite-zstd made some of these columns.
 
 import { TampError } from '../../core/errors.ts'
-import { hasTampCatalogue, sameName, scope } from './catalogue.ts'
+import { configuredColumns, hasTampCatalogue, noDictionaryOtherType, sameName, scope } from './catalogue.ts'
 import type { ColumnConfig } from './catalogue.ts'
 import { dictColumn, pendingIndex, quoted, rowsTable } from './names.ts'
 import { query, queryRow, queryValue } from './request.ts'
 import type { Policy } from './request.ts'
+import { isInteger, rowKey } from './row-key.ts'
+import type { KeyPart } from './row-key.ts'
+import { tokensOf } from './sql-tokens.ts'
 
 export interface CompressedColumn {
   readonly config: ColumnConfig
@@ -20,8 +23,8 @@ export interface CompressedColumn {
   readonly cell: string
   /** The column that says how a cell is stored, quoted. */
   readonly dict: string
-  /** What tells rows apart, in the order of the table: quoted column names. */
-  readonly key: readonly string[]
+  /** What tells rows apart, in the order of the table. */
+  readonly key: readonly KeyPart[]
   /** The key is one integer. */
   readonly integerKey: boolean
   /** Compressed cells are text unless their dictionary says otherwise. */
@@ -34,8 +37,10 @@ export interface CompressedColumn {
   readonly indexedBy: string
   /** Last argument of the extension's functions: whose dictionaries. */
   readonly scope: number
-  /** The chooser, in parentheses, its results compared byte by byte. */
+  /** The chooser over rows with all their columns plain, in parentheses, its results compared byte by byte. */
   readonly chooser: string
+  /** The same over pending rows as they are stored, where other columns may be compressed. */
+  readonly storedChooser: string
   /** The one key that the chooser gives, where it is a plain string. */
   readonly onlyKey: string | undefined
   /** `_tamp_dicts` is there. */
@@ -47,8 +52,6 @@ export interface CompressedColumn {
 interface TableColumn {
   readonly name: string
   readonly type: string
-  /** Place in the primary key, from 1; 0 outside it. */
-  readonly keyPlace: number
 }
 
 /** Shorter cells of columns that sqlite-zstd enabled stay plain, as they do in tamp's own. */
@@ -58,12 +61,8 @@ const shortest = 16
 export function* compressedColumn(config: ColumnConfig): Policy<CompressedColumn> {
   const { table, column, tamp } = config
   const rows = rowsTable(table)
-  const columns = (yield* query(`SELECT name, type, pk FROM pragma_table_xinfo(?)`, rows)).map(
-    ([name, type, keyPlace]): TableColumn => ({
-      name: String(name),
-      type: String(type),
-      keyPlace: Number(keyPlace),
-    }),
+  const columns = (yield* query(`SELECT name, type FROM pragma_table_xinfo(?, 'main')`, rows)).map(
+    ([name, type]): TableColumn => ({ name: String(name), type: String(type) }),
   )
   const own = columns.find(({ name }) => sameName(name, column))
   const broken = (detail: string): TampError =>
@@ -74,7 +73,7 @@ export function* compressedColumn(config: ColumnConfig): Policy<CompressedColumn
   if (own === undefined) throw broken(`${rows} has no column ${column}`)
   if (!columns.some(({ name }) => sameName(name, dictColumn(column))))
     throw broken(`${rows} has no column ${dictColumn(column)}`)
-  const { key, integerKey } = yield* rowKey(rows, columns)
+  const key = yield* rowKey(rows)
   if (key.length === 0) throw broken(`nothing in ${rows} tells its rows apart`)
   const catalogue = yield* hasTampCatalogue()
   const text = tamp?.text ?? (yield* textByView(table, own))
@@ -82,6 +81,9 @@ export function* compressedColumn(config: ColumnConfig): Policy<CompressedColumn
   const dict = quoted(dictColumn(column))
   const types = tamp === undefined ? ` = '${text ? 'text' : 'blob'}'` : ` IN ('text','blob')`
   const index = pendingIndex(table, column)
+  const whose = catalogue ? yield* scope() : 1
+  // On a line of its own: an expression may end with a comment.
+  const chooser = `((\n${config.dictChooser}\n) COLLATE BINARY)`
   return {
     config,
     lane: `${table}.${column}`,
@@ -90,19 +92,24 @@ export function* compressedColumn(config: ColumnConfig): Policy<CompressedColumn
     cell,
     dict,
     key,
-    integerKey,
+    integerKey: isInteger(key),
     text,
     bothTypes: tamp !== undefined,
     // Term by term as in the index, or SQLite does not see that the index holds just these rows.
     pending: `${dict} IS NULL AND typeof(${cell})${types} AND length(${cell}) >= ${tamp?.minLength ?? shortest}`,
     indexedBy: tamp !== undefined && (yield* indexExists(index)) ? ` INDEXED BY ${quoted(index)}` : '',
-    scope: catalogue ? yield* scope() : 1,
-    // On a line of its own: an expression may end with a comment.
-    chooser: `((\n${config.dictChooser}\n) COLLATE BINARY)`,
-    onlyKey: /^\s*'((?:[^']|'')*)'\s*$/.exec(config.dictChooser)?.[1]?.replaceAll("''", "'"),
+    scope: whose,
+    chooser,
+    storedChooser: yield* storedChooser(config, chooser, columns, whose),
+    onlyKey: constantKey(config.dictChooser),
     catalogue,
     columns: columns.map(({ name }) => name),
   }
+}
+
+/** The one key that a chooser gives where it is a plain string. */
+export function constantKey(chooser: string): string | undefined {
+  return /^\s*'((?:[^']|'')*)'\s*$/.exec(chooser)?.[1]?.replaceAll("''", "'")
 }
 
 /** Bytes of a cell, as SQL. */
@@ -110,10 +117,27 @@ export function bytesOf(cell: string): string {
   return `length(CAST(${cell} AS BLOB))`
 }
 
+/** What says how a cell is stored. */
+type StoredCell = Pick<CompressedColumn, 'cell' | 'dict' | 'text' | 'scope' | 'bothTypes'>
+
 /** The cell as it was before it was compressed, as SQL. */
-export function decoded({ cell, dict, text, scope: whose, bothTypes }: CompressedColumn): string {
-  const isText = bothTypes ? `${dict} IS ${text ? 'NOT ' : ''}-2` : text ? '1' : '0'
-  return `zstd_decompress_col(${cell}, ${isText}, ${dict}, ${whose})`
+export function decoded(stored: StoredCell): string {
+  return `zstd_decompress_col(${decodingArguments(stored)})`
+}
+
+/** The same, with NULL for a cell that cannot be decoded. */
+export function decodedOrNull(stored: StoredCell): string {
+  return `iif(${cellError(stored)} IS NULL, ${decoded(stored)}, NULL)`
+}
+
+/** Why a cell cannot be decoded, or NULL, as SQL. */
+export function cellError(stored: StoredCell): string {
+  return `tamp_cell_error(${decodingArguments(stored)})`
+}
+
+function decodingArguments({ cell, dict, text, scope: whose, bothTypes }: StoredCell): string {
+  const isText = bothTypes ? `${dict} IS ${text ? 'NOT ' : ''}${noDictionaryOtherType}` : text ? '1' : '0'
+  return `${cell}, ${isText}, ${dict}, ${whose}`
 }
 
 /** `typeof` of the cells that are compressed with dictionaries. */
@@ -121,15 +145,32 @@ export function usualType({ text }: Pick<CompressedColumn, 'text'>): 'text' | 'b
   return text ? 'text' : 'blob'
 }
 
-function* rowKey(rows: string, columns: readonly TableColumn[]): Policy<{ key: string[]; integerKey: boolean }> {
-  const keyed = columns.filter(({ keyPlace }) => keyPlace > 0).toSorted((one, other) => one.keyPlace - other.keyPlace)
-  const withoutRowid = yield* queryValue(`SELECT wr FROM pragma_table_list WHERE schema = 'main' AND name = ?`, rows)
-  if (withoutRowid === 1) return { key: keyed.map(({ name }) => quoted(name)), integerKey: false }
-  const free = ['rowid', '_rowid_', 'oid'].find((name) => !columns.some((column) => sameName(column.name, name)))
-  if (free !== undefined) return { key: [free], integerKey: true }
-  const [alias] = keyed
-  const integer = keyed.length === 1 && alias?.type.toUpperCase() === 'INTEGER'
-  return { key: integer ? [quoted(alias.name)] : [], integerKey: integer }
+/** The chooser, where it names other compressed columns, in a scope of its own that gives them plain. */
+function* storedChooser(
+  { table, column, dictChooser }: ColumnConfig,
+  chooser: string,
+  columns: readonly TableColumn[],
+  whose: number,
+): Policy<string> {
+  const named = new Set(tokensOf(dictChooser).map(({ value }) => value.toLowerCase()))
+  const alias = quoted(table)
+  const plain: string[] = []
+  for (const { config } of yield* configuredColumns()) {
+    const own = columns.find(({ name }) => sameName(name, config.column))
+    if (!sameName(config.table, table) || sameName(config.column, column) || own === undefined) continue
+    if (!named.has(own.name.toLowerCase())) continue
+    const sibling = {
+      cell: `${alias}.${quoted(own.name)}`,
+      dict: `${alias}.${quoted(dictColumn(own.name))}`,
+      text: config.tamp?.text ?? (yield* textByView(table, own)),
+      scope: whose,
+      bothTypes: config.tamp !== undefined,
+    }
+    plain.push(`${decoded(sibling)} AS ${quoted(own.name)}`)
+  }
+  return plain.length === 0
+    ? chooser
+    : `((SELECT ${chooser} FROM (SELECT ${plain.join(', ')}) AS ${alias}) COLLATE BINARY)`
 }
 
 /** Whether sqlite-zstd gives the column's cells as text: what its view says, else its rule, which goes by the declared type. */

@@ -5,7 +5,9 @@ import { decodedCell } from './layout.ts'
 import type { Compressed } from './layout.ts'
 import { dictColumn, quoted } from './names.ts'
 import { execute, query, queryRow, queryValue } from './request.ts'
-import type { Policy, Row } from './request.ts'
+import type { Policy, Value } from './request.ts'
+import { keyIs, keyTerms, keyValues, readKey, requireProgress, rowKey } from './row-key.ts'
+import type { RowKey } from './row-key.ts'
 import { isRowFault } from './sql-failures.ts'
 import type { Table } from './table.ts'
 
@@ -14,7 +16,7 @@ export interface CellsToDecompress {
   readonly column: Compressed
   readonly scope: number
   /** Key of the last row that was looked at. */
-  readonly after?: Row
+  readonly after?: RowKey
 }
 
 export interface DecompressedChunk {
@@ -23,7 +25,7 @@ export interface DecompressedChunk {
   readonly bytesAfter: number
   /** Of the chunk, in bytes of compressed cells and what a row costs beside them. */
   readonly weight: number
-  readonly last: Row
+  readonly last: RowKey
   /** Damaged cells, which stay as they are. */
   readonly left: readonly Left[]
 }
@@ -43,12 +45,12 @@ export function* decompressChunk(cells: CellsToDecompress, weight: number): Poli
   const { table, column, after } = cells
   const stored = `main.${quoted(table.stored)}`
   const [cell, dict] = [quoted(column.column), quoted(dictColumn(column.column))]
-  const key = rowKey(table)
-  const list = key.join(', ')
-  const from = after === undefined ? '' : ` AND (${list}) > (${after.map(() => '?').join(', ')})`
+  const key = yield* rowKey(table.stored)
+  const from = after === undefined ? { sql: 'true', params: [] } : keyIs(key, '>', after)
   const found = yield* query(
-    `SELECT length(${cell}), ${list} FROM ${stored} WHERE ${dict} IS NOT NULL${from} ORDER BY ${list} LIMIT ${mostRows}`,
-    ...(after ?? []),
+    `SELECT length(${cell}), ${keyValues(key).join(', ')} FROM ${stored} WHERE ${dict} IS NOT NULL AND ${from.sql}
+     ORDER BY ${keyTerms(key).join(', ')} LIMIT ${mostRows}`,
+    ...from.params,
   )
   if (found.length === 0) return undefined
   let [rows, bytesBefore, total] = [0, 0, 0]
@@ -58,9 +60,11 @@ export function* decompressChunk(cells: CellsToDecompress, weight: number): Poli
     bytesBefore += bytes
     rows++
   }
-  const [first, last] = [found[0]!.slice(1), found[rows - 1]!.slice(1)]
-  const range = `(${list}) >= (${first.map(() => '?').join(', ')}) AND (${list}) <= (${last.map(() => '?').join(', ')})`
-  const params = [...first, ...last]
+  const last = readKey(found[rows - 1]!.slice(1))
+  requireProgress(after, last)
+  const bounds = [keyIs(key, '>=', readKey(found[0]!.slice(1))), keyIs(key, '<=', last)]
+  const range = bounds.map(({ sql }) => sql).join(' AND ')
+  const params = bounds.flatMap((bound) => bound.params)
   const decompress = (condition: string): Policy<number> =>
     execute(
       `UPDATE ${stored} SET ${cell} = ${decodedCell(column, cells.scope)}, ${dict} = NULL WHERE ${dict} IS NOT NULL AND ${range}${condition}`,
@@ -85,21 +89,13 @@ export function* decompressChunk(cells: CellsToDecompress, weight: number): Poli
   return { rows: changed, bytesBefore, bytesAfter: Number(bytesAfter), weight: total, last, left }
 }
 
-/** What orders the rows: the rowid where it can be named, else the key, each in the order of its index. */
-function rowKey({ rowid, rowidAlias, key }: Table): readonly string[] {
-  if (rowidAlias !== undefined) return [quoted(rowidAlias)]
-  return rowid === undefined
-    ? key.map(({ name, collation }) => `${quoted(name)} COLLATE ${quoted(collation)}`)
-    : [rowid]
-}
-
 /** Why a cell cannot be decoded, or NULL. */
 function cellError({ column, scope }: CellsToDecompress): string {
   const [cell, dict] = [quoted(column.column), quoted(dictColumn(column.column))]
   return `tamp_cell_error(${cell}, ${dict} IS ${column.text ? 'NOT ' : ''}-2, ${dict}, ${scope})`
 }
 
-function* damagedCells(cells: CellsToDecompress, range: string, params: Row): Policy<readonly Left[]> {
+function* damagedCells(cells: CellsToDecompress, range: string, params: readonly Value[]): Policy<readonly Left[]> {
   const { table, column } = cells
   const names = table.key.map(({ name }) => quoted(name)).join(', ')
   const rows = yield* query(

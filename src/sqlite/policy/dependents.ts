@@ -72,12 +72,22 @@ export function droppedStatements(objects: readonly SchemaObject[]): readonly st
 
 /** The statement that makes an object again as it was. */
 export function createdStatement({ sql, temp }: SchemaObject): string {
-  if (!temp) return sql
+  if (!temp) return inMain(sql)
   const tokens = tokensOf(sql)
   const [create, next] = tokens
   const isSaid =
     isWord(next, 'TEMP') || isWord(next, 'TEMPORARY') || (isWord(tokens[2], 'TEMP') && isSign(tokens[3], '.'))
   return isSaid ? sql : `${sql.slice(0, create!.end)} TEMP${sql.slice(create!.end)}`
+}
+
+/** A statement that makes a view, trigger or index, with the schema said: where a temporary table has the name, SQLite would take that one. */
+export function inMain(sql: string): string {
+  const tokens = tokensOf(sql)
+  const kind = tokens.findIndex((token) => ['VIEW', 'TRIGGER', 'INDEX'].some((word) => isWord(token, word)))
+  const name = isWord(tokens[kind + 1], 'IF') && isWord(tokens[kind + 2], 'NOT') ? kind + 4 : kind + 1
+  const start = tokens[name]?.start
+  if (kind < 0 || start === undefined || isSign(tokens[name + 1], '.')) return sql
+  return `${sql.slice(0, start)}main.${sql.slice(start)}`
 }
 
 /** What does not compile. */

@@ -12,6 +12,7 @@ import type { CellsToDecompress } from './decompress-chunk.ts'
 import { dropCatalogue } from './drop-catalogue.ts'
 import { compressedColumns, disablingColumns } from './compressed-columns.ts'
 import { takeOver } from './enable.ts'
+import { isGone, takeOffList } from './gone-table.ts'
 import { provenRestructure } from './proven-restructure.ts'
 import { dictColumn, pendingIndex, quoted, rowsTable } from './names.ts'
 import { log, now, query, queryValue, tell } from './request.ts'
@@ -21,6 +22,7 @@ import type { Restructuring } from './restructure.ts'
 import { isReference, tokensOf } from './sql-tokens.ts'
 import { columnOf, describeTable } from './table.ts'
 import type { Table } from './table.ts'
+import { requireNoTemporaryNamesake } from './temporary-namesakes.ts'
 import { startWork } from './work-budget.ts'
 import type { Limits, WorkBudget } from './work-budget.ts'
 
@@ -57,12 +59,21 @@ const chunkBytes = { first: 500_000, smallest: 20_000, largest: 16_000_000 } as 
 
 /**
  * Makes a column plain again. When it was the last one of its table, the table gets back its name, indexes and triggers; when it was the
- * last one of the database, the catalogue goes too.
+ * last one of the database, the catalogue goes too. Where somebody dropped the table by its parts, the column goes off the list.
  * @throws TampError where the column is not compressed, and where something that was made over its cells is in the way
  */
 export function* disable(options: DisableOptions): Policy<Disabled> {
   const budget = yield* startWork(options)
+  if (yield* isGone((yield* listedColumn(options)).config.table)) {
+    const dryRun = options.dryRun === true
+    const end = function* (): Policy<readonly string[]> {
+      return yield* takeOffList(yield* listedColumn(options), dryRun)
+    }
+    const statements = yield* dryRun ? end() : budget.transaction(end)
+    return { complete: true, rows: 0, left: [], statements, throttledSeconds: budget.throttledSeconds }
+  }
   const found = yield* compressedOf(options)
+  yield* requireNoTemporaryNamesake(found.table)
   yield* requireNothingInTheWay(found.table, found.column)
   if (options.dryRun === true) return yield* planned(found)
   const change = yield* budget.transaction(() => begun(options))
@@ -90,7 +101,7 @@ interface Found {
   readonly configured: ConfiguredColumn
 }
 
-function* compressedOf({ table: name, column }: DisableOptions): Policy<Found> {
+function* listedColumn({ table: name, column }: DisableOptions): Policy<ConfiguredColumn> {
   const all = yield* configuredColumns()
   const configured = all.find(({ config }) => sameName(config.table, name) && sameName(config.column, column))
   if (configured === undefined) {
@@ -105,8 +116,13 @@ function* compressedOf({ table: name, column }: DisableOptions): Policy<Found> {
             : `Compressed are ${lanes.join(', ')}.`,
     })
   }
-  const table = yield* describeTable(name)
-  return { table, column: columnOf(table, column).name, configured }
+  return configured
+}
+
+function* compressedOf(options: DisableOptions): Policy<Found> {
+  const configured = yield* listedColumn(options)
+  const table = yield* describeTable(options.table)
+  return { table, column: columnOf(table, options.column).name, configured }
 }
 
 /** What people made over the cells themselves, which would be left without them. */

@@ -3,9 +3,18 @@
 import { guardNames } from './catalogue.ts'
 import { log, query, queryValue } from './request.ts'
 import type { Policy } from './request.ts'
+import { usedDictionaryColumn } from './unused-dictionaries.ts'
 
-/** To be called in a transaction, when no column is compressed any more. */
+/** To be called in a transaction, when no column is listed as compressed any more. Where cells still are, all of it stays. */
 export function* dropCatalogue(): Policy<void> {
+  const used = yield* usedDictionaryColumn()
+  if (used !== undefined) {
+    yield* log(
+      'warn',
+      `the dictionaries and the other tables of the catalogue stay: ${used.dict} of ${used.table} says that cells are compressed, though no column is listed`,
+    )
+    return
+  }
   const foreign = Number(
     yield* queryValue(
       'SELECT count(*) FROM main._zstd_dicts WHERE id > 0 AND id NOT IN (SELECT id FROM main._tamp_dicts)',

@@ -19,6 +19,7 @@ import type { Policy } from './request.ts'
 import { restructuringSteps } from './restructure.ts'
 import { columnOf, describeTable } from './table.ts'
 import type { Column, Table } from './table.ts'
+import { requireNoTemporaryNamesake } from './temporary-namesakes.ts'
 import { startWork } from './work-budget.ts'
 
 export { parseEnableJson } from './enable-options.ts'
@@ -40,7 +41,8 @@ const usualLevel = 19
 const typeRows = 1000
 
 /**
- * Compresses a column from now on, or takes over one that sqlite-zstd compresses, with all others of its table.
+ * Compresses a column from now on, or takes over one that sqlite-zstd compresses, with all others of its table. Where somebody dropped the
+ * view, it comes back.
  * @throws TampError where that is not possible; nothing has been changed then
  */
 export function* enable(given: EnableOptions): Policy<Enabled> {
@@ -57,15 +59,17 @@ function* enabling(options: EnableOptions): Policy<Enabled> {
   const table = yield* describeTable(options.table)
   const column = columnOf(table, options.column)
   const before = yield* configuredColumn(table.name, column.name)
-  if (before?.config.tamp !== undefined && before.config.tamp.disabling !== true)
+  if (before?.config.tamp !== undefined && before.config.tamp.disabling !== true && !table.viewMissing)
     throw new TampError('usage', `${table.name}.${column.name} is compressed already.`, {
       hint: '`tamp sqlite maintain` compresses its new rows; `tamp sqlite disable` takes it back.',
     })
+  if (before !== undefined) yield* requireNoTemporaryNamesake(table)
   const compressed = compressedColumns(table)
   const { obstacles, remarks } =
     before === undefined ? yield* differencesOf(table, column, compressed) : { obstacles: [], remarks: [] }
   if (obstacles.length > 0) throw obstacle(table, column, obstacles)
-  yield* requireTextChooser(table, options.dictChooser ?? before?.config.dictChooser)
+  const chooser = options.dictChooser ?? before?.config.dictChooser
+  if (!table.viewMissing) yield* requireTextChooser(table, chooser)
 
   const text = before === undefined ? yield* isUsuallyText(table, column) : isStoredAsText(column, before.config)
   const added = compressedAs(table, column, text, options.minLength ?? before?.config.tamp?.minLength)
@@ -88,6 +92,7 @@ function* enabling(options: EnableOptions): Policy<Enabled> {
   yield* createCatalogue()
   if (table.madeBy === 'sqlite-zstd') yield* adoptDictionaries(compressed, table)
   const statements = yield* provenRestructure({ ...change, scope: yield* scope() })
+  if (table.viewMissing) yield* requireTextChooser(table, chooser)
   for (const { column: name, text: isText, minLength } of change.to)
     yield* saveColumn(table, name, isText, minLength, name === column.name ? options : undefined)
   return { ...result, statements }

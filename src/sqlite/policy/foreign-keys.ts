@@ -28,7 +28,9 @@ export function* foreignKeysFrom(table: string): Policy<readonly ForeignKey[]> {
 export function* foreignKeysTo(stored: string): Policy<readonly ForeignKey[]> {
   const found: ForeignKey[] = []
   const tables = yield* query(
-    `SELECT name FROM sqlite_schema WHERE type = 'table' AND sql LIKE '%REFERENCES%' AND sql NOT LIKE 'CREATE VIRTUAL%'`,
+    // Not LIKE, which minds the case where the connection says so.
+    `SELECT name FROM sqlite_schema
+      WHERE type = 'table' AND instr(upper(sql), 'REFERENCES') > 0 AND upper(substr(sql, 1, 14)) <> 'CREATE VIRTUAL'`,
   )
   for (const [name] of tables)
     for (const key of yield* foreignKeysFrom(String(name))) if (sameName(key.parent, stored)) found.push(key)

@@ -46,6 +46,8 @@ const catalogueTables: ReadonlySet<string> = new Set([
   '_tamp_schema',
   '_tamp_scope',
 ])
+/** A VACUUM that gives back less than this is not worth a word. */
+const leastVacuum = 1_000_000
 const mostReadForSlack = 2_000_000_000
 /** Columns that are measured, those with most bytes. */
 const mostMeasured = 40
@@ -129,7 +131,12 @@ class Survey {
     const slack = yield* this.#slackBytes(space)
     const gain = space.freePages * space.pageSize + slack
     const bytes = space.pages * space.pageSize
-    return { ...space, vacuumSavesBytesEstimate: gain >= bytes * leastShare ? gain : 0, bytes, journalMode }
+    return {
+      ...space,
+      vacuumSavesBytesEstimate: gain >= Math.max(bytes * leastShare, leastVacuum) ? gain : 0,
+      bytes,
+      journalMode,
+    }
   }
 
   /** Bytes inside pages that nothing fills, where this SQLite can tell and the file is not huge: it reads all of it. */
@@ -223,7 +230,8 @@ class Survey {
     try {
       if (config !== undefined) {
         const compressed = yield* compressedState(yield* compressedColumn(config), sample)
-        return { ...base, verdict: 'compressed', reason: 'its cells are compressed', compressed }
+        const reason = config.tamp?.disabling === true ? 'it is being disabled' : 'its cells are compressed'
+        return { ...base, verdict: 'compressed', reason, compressed }
       }
       if (contentOf(surveyed) === 0) return left('too-small', 'it holds no text and no blob')
       if (!measure) {

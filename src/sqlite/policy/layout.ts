@@ -4,6 +4,7 @@
 
 import { defaults } from './catalogue.ts'
 import { dictColumn, literal, pendingIndex, quoted, rowsTable, viewTrigger } from './names.ts'
+import { tokensOf } from './sql-tokens.ts'
 import type { Column, Table } from './table.ts'
 
 /** A column whose cells are compressed. */
@@ -103,7 +104,8 @@ export function viewTriggerStatements(layout: Layout): readonly string[] {
 /** An INSERT that leaves a column out gives NULL for it to the trigger, and the table's default must come in. */
 function inserted(layout: Layout, column: Column): string {
   const value = taken(layout, column)
-  const given = defaultExpression(column)
+  // SQLite picks the INTEGER PRIMARY KEY, whatever its DEFAULT.
+  const given = column.name === layout.table.rowidAlias ? undefined : defaultExpression(column)
   return given === undefined ? value : `coalesce(${value}, ${given})`
 }
 
@@ -123,10 +125,16 @@ export function defaultExpression({ default: text }: Pick<Column, 'default'>): s
     !/^(true|false|current_(time|date|timestamp))$/i.test(text)
   )
     return literal(text)
-  if (/^"(?:[^"]|"")*"$/.test(text)) return literal(text.slice(1, -1).replaceAll('""', '"'))
+  // So is a quoted one.
+  const [quotedWord, ...more] = tokensOf(text)
+  if (quotedWord?.kind === 'name' && more.length === 0) return literal(quotedWord.value)
   return `(${text})`
 }
 
+/**
+ * SQLite reads all rows that an UPDATE on a view is for before it writes the first, so what nobody set may be old by the time it is this row's
+ * turn, after a cascade or a trigger: it stays as the row has it.
+ */
 function updates(layout: Layout, written: readonly Column[]): readonly string[] {
   const { table, columns } = layout
   const rows = quoted(rowsTable(table.name))
@@ -135,9 +143,11 @@ function updates(layout: Layout, written: readonly Column[]): readonly string[] 
       .flatMap((column) => {
         const compressed = columns.find((candidate) => candidate.column === column.name)
         const [cell, value] = [quoted(column.name), taken(layout, column)]
-        if (compressed === undefined) return [`${cell} = ${value}`]
-        const [same, dict] = [isSame(column.name), quoted(dictColumn(column.name))]
-        return [`${cell} = iif(${same}, ${cell}, ${value})`, `${dict} = iif(${same}, ${dict}, NULL)`]
+        const same = isSame(column.name)
+        const kept = `${cell} = iif(${same}, ${cell}, ${value})`
+        if (compressed === undefined) return [kept]
+        const dict = quoted(dictColumn(column.name))
+        return [kept, `${dict} = iif(${same}, ${dict}, NULL)`]
       })
       .join(', ')
   const key = table.key.map(({ name }) => name)

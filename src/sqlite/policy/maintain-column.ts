@@ -10,9 +10,11 @@ import { noteRecent, stillInUse } from './dictionaries.ts'
 import { Encodings } from './encodings.ts'
 import { LeftTally } from './maintained.ts'
 import { encode, endOfWindow, groups, pendingRows } from './pending.ts'
-import type { Encoded, Encoding, Group, KeyRange, RowKey } from './pending.ts'
+import type { Encoded, Encoding, Group } from './pending.ts'
 import { now, queryValue, tell } from './request.ts'
 import type { Policy } from './request.ts'
+import { requireProgress, spokenKey } from './row-key.ts'
+import type { KeyRange, RowKey } from './row-key.ts'
 import { checkpoint } from './space.ts'
 import { endsRun, isRowFault, reasonOf } from './sql-failures.ts'
 import { isLocked } from './work-budget.ts'
@@ -24,6 +26,8 @@ const largestChunk = 32_000_000
 const mostRows = 50_000
 /** Rows refused one after the other, after which the column is given up. */
 const mostFaults = 20
+/** Walks over the rows in a run, at most: others may make rows pending behind a walk. */
+const mostWalks = 3
 /** Chunks between two checkpoints of the write-ahead log. */
 const checkpointEvery = 16
 
@@ -38,8 +42,8 @@ export class ColumnRun {
   bytesAfter = 0
   chunks = 0
   complete = false
-  /** Rows that were pending at the beginning. */
-  found = 0
+  /** Rows that are pending, as counted last, without those that were compressed since. */
+  #pending = 0
   /** Key of the last row that was walked. */
   #after: RowKey | undefined
   #rowsLeft = 0
@@ -65,14 +69,35 @@ export class ColumnRun {
    * @throws SqlError, TampError what makes the rest of the column impossible; what was compressed before stays so
    */
   *run(): Policy<'limit' | 'interrupted' | undefined> {
-    this.found = yield* this.#budget.patiently(() => pendingRows(this.#column))
-    this.#rowsLeft = this.found
+    const whole = this.#column
+    this.#pending = yield* this.#budget.patiently(() => pendingRows(whole))
+    for (let walks = 1; ; walks++) {
+      const stopped = yield* this.#walk()
+      if (stopped !== undefined) return stopped
+      if (this.chunks > 0) this.#pending = yield* this.#budget.patiently(() => pendingRows(whole))
+      this.complete = this.#pending <= this.left.rows
+      if (this.complete || walks === mostWalks) return undefined
+      const late = yield* this.#budget.stopped()
+      if (late !== undefined) return late
+      this.#column = whole
+      this.#after = undefined
+      this.left.clear()
+    }
+  }
+
+  /** Rows that are still plain although they could be compressed. */
+  get pendingRows(): number {
+    return Math.max(0, this.#pending)
+  }
+
+  /** Goes over the pending rows once. */
+  *#walk(): Policy<'limit' | 'interrupted' | undefined> {
+    this.#rowsLeft = this.#pending
     yield* this.#leaveOnlyKey()
     while (this.#rowsLeft > 0 && (yield* this.#chunk())) {
       const stopped = yield* this.#budget.stopped()
       if (stopped !== undefined) return stopped
     }
-    this.complete = true
     return undefined
   }
 
@@ -138,6 +163,7 @@ export class ColumnRun {
       this.bytesAfter += done.bytesAfter
       this.chunks++
       this.#rowsLeft -= done.rows
+      this.#pending -= done.rows
       yield* tell({
         type: 'chunk',
         lane: this.#column.lane,
@@ -230,6 +256,7 @@ export class ColumnRun {
   }
 
   #advance({ upto }: KeyRange): boolean {
+    requireProgress(this.#after, upto)
     this.#after = upto
     return upto !== undefined
   }
@@ -244,7 +271,7 @@ export class ColumnRun {
     if (this.#faults >= mostFaults) throw error
     const row = yield* endOfWindow(this.#column, this.#after, Infinity, 1)
     if (row === undefined) return false
-    const subject = `row ${row.join(', ')}`
+    const subject = `row ${yield* spokenKey(row)}`
     const reason = `${subject}: ${reasonOf(error)}`
     this.left.add({ code: 'failed', key: null, rows: 1, bytes: 0, reason })
     this.#rowsLeft--

@@ -1,6 +1,7 @@
 // The dry run of maintenance: what is pending, by key, and what would become of it. Dictionaries are trained in memory and thrown away.
 
 import { noDictionary } from './catalogue.ts'
+import type { ColumnConfig } from './catalogue.ts'
 import type { CompressedColumn } from './compressed-column.ts'
 import { dictionaryOf } from './dictionaries.ts'
 import type { StoredDictionary } from './dictionaries.ts'
@@ -9,6 +10,7 @@ import type { MaintainedColumn, PlannedGroup } from './maintained.ts'
 import { allGroups, pendingRows } from './pending.ts'
 import type { Group } from './pending.ts'
 import { ratioWith } from './retrain.ts'
+import { log } from './request.ts'
 import type { Policy } from './request.ts'
 import { pendingCells, release } from './samples.ts'
 import { reasonOf } from './sql-failures.ts'
@@ -26,21 +28,33 @@ export function* planColumn(column: CompressedColumn, budget: WorkBudget): Polic
     if ((yield* budget.stopped()) !== undefined) break
     plan.push(yield* budget.patiently(() => planGroup(column, group)))
   }
+  return { ...untouched(column.config), pendingRows: rows, plan }
+}
+
+/** What is said of a column that is on its way back to plain, which maintenance leaves alone. */
+export function* beingDisabled(config: ColumnConfig): Policy<MaintainedColumn> {
+  const column = untouched(config)
+  const note = `${column.lane} is being disabled, and stays as it is: run \`tamp sqlite disable\` again`
+  yield* log('info', note)
+  return { ...column, notes: [note] }
+}
+
+function untouched({ table, column }: ColumnConfig): MaintainedColumn {
   return {
-    table: column.config.table,
-    column: column.config.column,
-    lane: column.lane,
+    table,
+    column,
+    lane: `${table}.${column}`,
     complete: true,
     rows: 0,
     bytesBefore: 0,
     bytesAfter: 0,
     chunks: 0,
-    pendingRows: rows,
+    pendingRows: 0,
     left: [],
+    notes: [],
     dictionaries: [],
     drifted: [],
     recompressed: { rows: 0, bytesBefore: 0, bytesAfter: 0 },
-    plan,
   }
 }
 

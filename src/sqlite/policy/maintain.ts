@@ -7,14 +7,15 @@ import { configuredColumns, sameName } from './catalogue.ts'
 import type { ColumnConfig } from './catalogue.ts'
 import { compressedColumn } from './compressed-column.ts'
 import type { CompressedColumn } from './compressed-column.ts'
-import { planColumn } from './maintain-plan.ts'
+import { beingDisabled, planColumn } from './maintain-plan.ts'
 import { ColumnRun } from './maintain-column.ts'
 import type { MaintainedColumn } from './maintained.ts'
 import { recompress } from './recompress.ts'
 import type { Recompressed } from './recompress.ts'
-import { now, query, SqlError, tell } from './request.ts'
+import { log, now, query, SqlError, tell } from './request.ts'
 import type { Policy } from './request.ts'
 import { retrainColumn } from './retrain-column.ts'
+import { settleNulls } from './settle-nulls.ts'
 import { checkpoint, giveBack } from './space.ts'
 import type { FileSpace } from './space.ts'
 import { asTampError, endsRun, isInterruption, reasonOf } from './sql-failures.ts'
@@ -81,6 +82,8 @@ class MaintainRun {
   #stopped: 'limit' | 'interrupted' | undefined
   /** Somebody kept the database locked: the next run may find it free. */
   #locked = false
+  /** Others made rows pending faster than this run compressed them. */
+  #more = false
   #collected: readonly number[] = []
 
   constructor(options: MaintainOptions, budget: WorkBudget) {
@@ -97,8 +100,10 @@ class MaintainRun {
         this.#stopped = yield* this.#budget.stopped()
       if (this.#stopped !== undefined) break
       try {
-        if (config.tamp?.disabling === true)
-          throw new TampError('usage', 'It is on its way back to plain.', { hint: 'Run `tamp sqlite disable` again.' })
+        if (config.tamp?.disabling === true) {
+          this.#columns.push(yield* beingDisabled(config))
+          continue
+        }
         const column = yield* this.#budget.patiently(() => compressedColumn(config))
         if (dryRun) this.#columns.push(yield* planColumn(column, this.#budget))
         else yield* this.#column(column)
@@ -121,7 +126,7 @@ class MaintainRun {
     const savedBytes = saved.reduce((sum, bytes) => sum + bytes, 0)
     const space = yield* giveBack(this.#budget, !dryRun && this.#stopped !== 'interrupted', savedBytes)
     return {
-      complete: this.#stopped === undefined && !this.#locked,
+      complete: this.#stopped === undefined && !this.#locked && !this.#more,
       ...(this.#stopped === undefined ? {} : { stopped: this.#stopped }),
       columns: this.#columns,
       skipped: this.#skipped,
@@ -154,10 +159,18 @@ class MaintainRun {
     const { retrain = false, recompress: again = false } = this.#options
     const run = new ColumnRun(column, this.#budget)
     let redone: Recompressed = { complete: true, rows: 0, bytesBefore: 0, bytesAfter: 0 }
+    const notes: string[] = []
     let failed = true
     try {
-      if (retrain) yield* retrainColumn(column, this.#budget, run.encodings)
+      if (retrain && column.config.tamp === undefined) {
+        notes.push(
+          `${column.lane}: dictionaries of columns that sqlite-zstd enabled are not retrained; enabling takes one over`,
+        )
+        yield* log('info', notes[0]!)
+      } else if (retrain) yield* retrainColumn(column, this.#budget, run.encodings)
       this.#stopped = yield* run.run()
+      this.#more ||= this.#stopped === undefined && !run.complete
+      if (column.config.tamp === undefined && this.#stopped === undefined) yield* settleNulls(column, this.#budget)
       if (again && this.#stopped === undefined) {
         redone = yield* recompress(column, this.#budget)
         if (!redone.complete) this.#stopped = (yield* this.#budget.stopped()) ?? 'limit'
@@ -174,8 +187,9 @@ class MaintainRun {
         bytesBefore,
         bytesAfter,
         chunks,
-        pendingRows: Math.max(0, run.found - rows),
+        pendingRows: run.pendingRows,
         left: left.all,
+        notes,
         dictionaries: encodings.trained,
         drifted: encodings.drifted,
         recompressed: { rows: redone.rows, bytesBefore: redone.bytesBefore, bytesAfter: redone.bytesAfter },

@@ -60,6 +60,8 @@ export interface MaintainedColumn {
   /** Rows that are still plain at the end although they could be compressed; those of `left` are among them. */
   readonly pendingRows: number
   readonly left: readonly LeftRows[]
+  /** What keeps the run from doing all that was asked, in sentences; nothing is lost by it. */
+  readonly notes: readonly string[]
   readonly dictionaries: readonly TrainedDictionary[]
   /** Dictionaries that do worse than when they were new: a share, 0.3 is 30 % more bytes. */
   readonly drifted: readonly { readonly key: string; readonly id: number; readonly worse: number }[]
@@ -87,12 +89,14 @@ export interface PlannedGroup {
 export class LeftTally {
   readonly #byKey = new Map<string, LeftRows>()
   readonly #rest = new Map<LeftCode, LeftRows>()
+  readonly #told = new Set<string>()
 
   /** @returns true where rows of this key are left for this reason for the first time, and the key is told by name */
   add(left: Omit<LeftRows, 'keys'>): boolean {
     const name = JSON.stringify([left.code, left.key])
     const there = this.#byKey.get(name)
-    const first = there === undefined && this.#byKey.size < namedKeys
+    const first = there === undefined && this.#byKey.size < namedKeys && !this.#told.has(name)
+    if (first) this.#told.add(name)
     if (there !== undefined || this.#byKey.size < namedKeys) this.#byKey.set(name, sum(there, left, 0))
     else
       this.#rest.set(
@@ -100,6 +104,16 @@ export class LeftTally {
         sum(this.#rest.get(left.code), { ...left, key: null, reason: `${left.reason}; others likewise` }, 1),
       )
     return first
+  }
+
+  /** For another walk over the same rows, of which nothing is told again. */
+  clear(): void {
+    this.#byKey.clear()
+    this.#rest.clear()
+  }
+
+  get rows(): number {
+    return this.all.reduce((total, { rows }) => total + rows, 0)
   }
 
   get all(): readonly LeftRows[] {

@@ -4,11 +4,12 @@ import { sameName } from './catalogue.ts'
 import { viewsAndTriggers } from './dependents.ts'
 import { compressedAs } from './layout.ts'
 import type { Compressed, Layout } from './layout.ts'
-import { dictColumn, pendingIndex, quoted, rowsTable } from './names.ts'
+import { dictColumn, pendingIndex, quoted, rowsTable, viewTrigger } from './names.ts'
 import type { Remark } from './remarks.ts'
 import { query, queryRow, queryValue } from './request.ts'
 import type { Policy } from './request.ts'
 import { columnOf } from './table.ts'
+import { temporaryNamesake } from './temporary-namesakes.ts'
 import type { Column, Table } from './table.ts'
 import { reenteredTriggers } from './trigger-cycles.ts'
 import { rewrittenTrigger } from './triggers.ts'
@@ -94,27 +95,23 @@ function* contentObstacles(table: Table, column: Column): Policy<readonly Remark
 /** Names that compression needs and that somebody else has. */
 function* nameObstacles(table: Table, column: Column): Policy<readonly Remark[]> {
   const obstacles: Remark[] = []
-  const taken = function* (schema: string, name: string): Policy<boolean> {
-    return (
-      (yield* queryRow(`SELECT 1 FROM ${schema} WHERE name = ? COLLATE NOCASE AND type <> 'trigger'`, name)) !==
-      undefined
+  // Triggers have names of their own.
+  const triggers = (['insert', 'update', 'delete'] as const).map((event) => viewTrigger(table.name, event))
+  const names = table.madeBy === 'nobody' ? [rowsTable(table.name), ...triggers] : []
+  for (const name of [pendingIndex(table.name, column.name), ...names]) {
+    const there = yield* queryRow(
+      `SELECT 1 FROM sqlite_schema WHERE name = ? COLLATE NOCASE AND (type = 'trigger') = ?`,
+      name,
+      triggers.includes(name) ? 1 : 0,
     )
-  }
-  const names = [pendingIndex(table.name, column.name), ...(table.madeBy === 'nobody' ? [rowsTable(table.name)] : [])]
-  for (const name of names)
-    if (yield* taken('sqlite_schema', name))
+    if (there !== undefined)
       obstacles.push({
         code: 'name-taken',
-        detail: `There is something of the name ${name} already, which compression needs.`,
+        detail: `There is ${triggers.includes(name) ? 'a trigger' : 'something'} of the name ${name} already, which compression needs.`,
       })
-  for (const name of [table.name, rowsTable(table.name)])
-    if (yield* taken('sqlite_temp_schema', name))
-      obstacles.push({
-        code: 'temporary-namesake',
-        detail: `This connection has a temporary ${name}, which hides the one of the database.`,
-        hint: 'Drop it, or use another connection.',
-      })
-  return obstacles
+  }
+  const namesake = yield* temporaryNamesake(table)
+  return namesake === undefined ? obstacles : [...obstacles, namesake]
 }
 
 function* triggerObstacles(table: Table, column: Column, others: readonly Compressed[]): Policy<readonly Remark[]> {
@@ -150,7 +147,7 @@ function* allForeignKeys(): Policy<readonly { table: string; parent: string; onU
   const rows = yield* query(
     `SELECT t.name, k."table", k.on_update, k.on_delete
       FROM sqlite_schema t, pragma_foreign_key_list(t.name, 'main') k
-      WHERE t.type = 'table' AND t.sql NOT LIKE 'CREATE VIRTUAL%'`,
+      WHERE t.type = 'table' AND upper(substr(t.sql, 1, 14)) <> 'CREATE VIRTUAL'`,
   )
   return rows.map(([table, parent, onUpdate, onDelete]) => ({
     table: String(table),

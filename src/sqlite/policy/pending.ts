@@ -6,15 +6,8 @@ import { bytesOf, usualType } from './compressed-column.ts'
 import type { CompressedColumn } from './compressed-column.ts'
 import { execute, query, queryRow, queryValue } from './request.ts'
 import type { Policy, Value } from './request.ts'
-
-/** The key of a row: as many values as the table's key has columns. */
-export type RowKey = readonly Value[]
-
-/** Rows from the one after `after` up to `upto`, both keys of rows; undefined where the table begins or ends. */
-export interface KeyRange {
-  readonly after: RowKey | undefined
-  readonly upto: RowKey | undefined
-}
+import { keyTerms, keyValues, readKey, requireProgress, within } from './row-key.ts'
+import type { KeyRange, RowKey } from './row-key.ts'
 
 /** Pending rows that are stored the same way. */
 export interface Group {
@@ -47,16 +40,6 @@ export function* pendingRows({ rows, indexedBy, pending }: CompressedColumn): Po
   return Number(yield* queryValue(`SELECT count(*) FROM ${rows}${indexedBy} WHERE ${pending}`))
 }
 
-/** The condition that a row is of the range, to follow others, and its parameters. */
-export function within({ key }: CompressedColumn, { after, upto }: KeyRange): { sql: string; params: Value[] } {
-  const keys = key.length === 1 ? key[0]! : `(${key.join(', ')})`
-  const place = key.length === 1 ? '?' : `(${key.map(() => '?').join(', ')})`
-  return {
-    sql: `${after === undefined ? '' : ` AND ${keys} > ${place}`}${upto === undefined ? '' : ` AND ${keys} <= ${place}`}`,
-    params: [...(after ?? []), ...(upto ?? [])],
-  }
-}
-
 /** The key of the row after which so many pending rows, or rows of so many bytes, lie behind `after`; undefined where fewer are left. */
 export function* endOfWindow(
   column: CompressedColumn,
@@ -66,19 +49,21 @@ export function* endOfWindow(
 ): Policy<RowKey | undefined> {
   const { key, cell, pending, indexedBy } = column
   const range = within(column, { after, upto: undefined })
-  const names = key.map((_, place) => `k${place}`)
+  const values = keyValues(key)
+  const names = values.map((_, place) => `k${place}`)
   // The window functions run row by row, so this reads no further than it has to.
-  return yield* queryRow(
+  const found = yield* queryRow(
     `SELECT ${names.join(', ')} FROM (
-       SELECT ${key.map((part, place) => `${part} AS ${names[place]}`).join(', ')},
+       SELECT ${values.map((value, place) => `${value} AS ${names[place]}`).join(', ')},
          sum(${bytesOf(cell)}) OVER walk AS bytes, row_number() OVER walk AS place
        FROM ${column.rows}${indexedBy} WHERE ${pending}${range.sql}
-       WINDOW walk AS (ORDER BY ${key.join(', ')} ROWS UNBOUNDED PRECEDING))
+       WINDOW walk AS (ORDER BY ${keyTerms(key).join(', ')} ROWS UNBOUNDED PRECEDING))
      WHERE bytes >= ? OR place >= ? LIMIT 1`,
     ...range.params,
     bytes,
     rows,
   )
+  return found === undefined ? undefined : readKey(found)
 }
 
 /**
@@ -86,7 +71,7 @@ export function* endOfWindow(
  * @throws SqlError where the chooser fails on a row
  */
 export function* groups(column: CompressedColumn, range: KeyRange): Policy<readonly Group[]> {
-  const { cell, chooser, pending, indexedBy } = column
+  const { cell, storedChooser: chooser, pending, indexedBy } = column
   const { sql, params } = within(column, range)
   // The limit keeps SQLite from merging the two: it would sort whole cells instead of their sizes.
   const found = yield* query(
@@ -125,6 +110,7 @@ export function* allGroups(column: CompressedColumn): Policy<readonly Group[]> {
       counted.clear()
       for (const [name, group] of largest) counted.set(name, group)
     }
+    requireProgress(after, upto)
     after = upto
   }
 }
@@ -132,11 +118,13 @@ export function* allGroups(column: CompressedColumn): Policy<readonly Group[]> {
 function* endOfRows(column: CompressedColumn, after: RowKey | undefined, rows: number): Policy<RowKey | undefined> {
   const { key, pending, indexedBy } = column
   const { sql, params } = within(column, { after, upto: undefined })
-  return yield* queryRow(
-    `SELECT ${key.join(', ')} FROM ${column.rows}${indexedBy} WHERE ${pending}${sql} ORDER BY ${key.join(', ')} LIMIT 1 OFFSET ?`,
+  const found = yield* queryRow(
+    `SELECT ${keyValues(key).join(', ')} FROM ${column.rows}${indexedBy} WHERE ${pending}${sql}
+     ORDER BY ${keyTerms(key).join(', ')} LIMIT 1 OFFSET ?`,
     ...params,
     rows - 1,
   )
+  return found === undefined ? undefined : readKey(found)
 }
 
 /** Encodings of one statement, at most: every row is compared with them one after the other. */
@@ -210,7 +198,7 @@ function* encodeSome(
   range: KeyRange,
   encodings: readonly Encoding[],
 ): Policy<readonly (readonly Value[])[]> {
-  const { cell, dict, pending, indexedBy, scope, chooser } = column
+  const { cell, dict, pending, indexedBy, scope, storedChooser: chooser } = column
   const { sql, params } = within(column, range)
   const usual = usualType(column)
   const other = usual === 'text' ? 'blob' : 'text'
@@ -240,7 +228,7 @@ function encodingDictionary({ dictionary }: Encoding): number {
 
 /** The condition that a pending row is of the group with this key and of the usual type. */
 export function ofGroup(column: CompressedColumn, key: string): { sql: string; params: Value[] } {
-  const { cell, chooser, pending, onlyKey } = column
+  const { cell, storedChooser: chooser, pending, onlyKey } = column
   const sql = `${pending} AND typeof(${cell}) = '${usualType(column)}'`
   return onlyKey === key ? { sql, params: [] } : { sql: `${sql} AND ${chooser} = ?`, params: [key] }
 }

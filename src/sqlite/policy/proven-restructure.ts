@@ -2,17 +2,22 @@
 
 import { TampError } from '../../core/errors.ts'
 import { sameName } from './catalogue.ts'
-import { brokenDependents, viewsAndTriggers } from './dependents.ts'
-import { SqlError } from './request.ts'
+import { brokenDependents, inMain, viewsAndTriggers } from './dependents.ts'
+import { viewStatement } from './layout.ts'
+import { query, SqlError } from './request.ts'
 import type { Policy } from './request.ts'
 import { restructure } from './restructure.ts'
 import type { Restructuring } from './restructure.ts'
 import type { Table } from './table.ts'
+import { requireNoTemporaryNamesake } from './temporary-namesakes.ts'
 import { requireSameRows, sampleRows } from './verify.ts'
 
 /** A change with the proof that the table reads, and that what depends on it compiles, as before. */
 export function* provenRestructure(change: Restructuring): Policy<readonly string[]> {
   const { table } = change
+  yield* requireNoTemporaryNamesake(table)
+  // Somebody dropped it, and only its rows' own table is left: then this is what is proved to stay.
+  if (table.viewMissing) yield* query(inMain(viewStatement({ table, columns: change.from, scope: change.scope })))
   const isOther = ({ name }: { readonly name: string }): boolean => !sameName(name, table.name)
   const objects = (yield* viewsAndTriggers()).filter(isOther)
   const written = [table.name, ...table.foreignKeys.map(({ parent }) => parent)].filter(

@@ -4,11 +4,11 @@
 import { Pace } from '../../core/pace.ts'
 import type { CompressedColumn } from './compressed-column.ts'
 import { dictionaryOf } from './dictionaries.ts'
-import { within } from './pending.ts'
-import type { KeyRange, RowKey } from './pending.ts'
-import { keyNames, plainRows, storedCell, storedDictionary } from './plain-rows.ts'
+import { plainKey, plainRows, storedCell, storedDictionary } from './plain-rows.ts'
 import { now, query, queryRow, tell } from './request.ts'
 import type { Policy } from './request.ts'
+import { keyTerms, keyValues, readKey, requireProgress, within } from './row-key.ts'
+import type { KeyRange, RowKey } from './row-key.ts'
 import type { WorkBudget } from './work-budget.ts'
 
 export interface Recompressed {
@@ -55,6 +55,7 @@ export function* recompress(column: CompressedColumn, budget: WorkBudget): Polic
         seconds,
         rowsLeftEstimate: 0,
       })
+    requireProgress(after, chunk.range.upto)
     after = chunk.range.upto
     if (after === undefined) return { complete: true, ...done }
     yield* budget.didChunk(seconds)
@@ -68,12 +69,13 @@ function* endOfRange(
   rows: number,
 ): Policy<RowKey | undefined> {
   const { sql, params } = within(column, { after, upto: undefined })
-  const keys = column.key.join(', ')
-  return yield* queryRow(
-    `SELECT ${keys} FROM ${column.rows} WHERE ${column.dict} ${isRetired}${sql} ORDER BY ${keys} LIMIT 1 OFFSET ?`,
+  const found = yield* queryRow(
+    `SELECT ${keyValues(column.key).join(', ')} FROM ${column.rows} WHERE ${column.dict} ${isRetired}${sql}
+     ORDER BY ${keyTerms(column.key).join(', ')} LIMIT 1 OFFSET ?`,
     ...params,
     rows - 1,
   )
+  return found === undefined ? undefined : readKey(found)
 }
 
 function* recompressRange(
@@ -82,8 +84,8 @@ function* recompressRange(
   isRetired: string,
   range: KeyRange,
 ): Policy<Omit<Recompressed, 'complete'>> {
-  const names = keyNames(column)
-  const here = within({ ...column, key: names }, range)
+  const names = plainKey(column)
+  const here = within({ key: names }, range)
   const inRange = `${storedDictionary} ${isRetired}${here.sql}`
   const keys = yield* query(
     `SELECT DISTINCT ${column.chooser} FROM (${source}) AS ${column.alias} WHERE ${inRange}`,
@@ -98,14 +100,20 @@ function* recompressRange(
   }
   if (encodings.length === 0) return { rows: 0, bytesBefore: 0, bytesAfter: 0 }
   const before = yield* retiredBytes(column, isRetired, range)
+  // By the collation of the key's index to find the row, and byte by byte, so that it cannot be another one.
+  const same = names.flatMap(({ name, collate }, place) => {
+    const own = `${column.alias}.${column.key[place]!.name}`
+    const fresh = `"tamp fresh".${name}`
+    return [`${own}${collate} = ${fresh}`, ...(collate === '' ? [] : [`${own} COLLATE BINARY = ${fresh}`])]
+  })
   const changed = yield* query(
     `WITH "tamp encoding"("tamp key", "tamp dictionary", "tamp level") AS MATERIALIZED (
        VALUES ${encodings.map(() => '(?, ?, ?)').join(', ')})
      UPDATE ${column.rows} SET ${column.cell} = "tamp fresh".cell, ${column.dict} = "tamp fresh".dictionary
-     FROM (SELECT ${names.join(', ')}, "tamp dictionary" AS dictionary, length(${storedCell}) AS bytes,
+     FROM (SELECT ${names.map(({ name }) => name).join(', ')}, "tamp dictionary" AS dictionary, length(${storedCell}) AS bytes,
          zstd_compress_col(${column.cell}, "tamp level", "tamp dictionary", ${column.scope}) AS cell
        FROM (${source}) AS ${column.alias} JOIN "tamp encoding" ON ${column.chooser} = "tamp key" WHERE ${inRange}) AS "tamp fresh"
-     WHERE ${column.key.map((part, place) => `${column.alias}.${part} = "tamp fresh".${names[place]!}`).join(' AND ')}
+     WHERE ${same.join(' AND ')}
        AND length("tamp fresh".cell) <= "tamp fresh".bytes
      RETURNING length(${column.cell})`,
     ...encodings.flat(),

@@ -73,7 +73,9 @@ export function* tableRemarks(table: Table): Iterable<Remark> {
       detail: `An INSERT without a list of columns must give values for ${listed(generated)} too, and may give only NULL.`,
       hint: 'Say which columns the values are for.',
     }
-  const defaults = table.columns.filter((column) => defaultExpression(column) !== undefined)
+  const defaults = table.columns.filter(
+    (column) => column.name !== table.rowidAlias && defaultExpression(column) !== undefined,
+  )
   if (defaults.length > 0)
     yield {
       code: 'null-for-default',

@@ -1,9 +1,10 @@
 // From one set of compressed columns of a table to another: the statements in their order, and their execution. The only place that changes
 // the objects around the rows, used to enable a column, to enable another, to take over one of sqlite-zstd's, and to disable one.
 
+import { TampError } from '../../core/errors.ts'
 import { sameName } from './catalogue.ts'
 import { isReadByTable, withExpression, withoutExpressions, withType } from './create-table.ts'
-import { createdStatement, dependentsOf, droppedStatements, viewsAndTriggers } from './dependents.ts'
+import { createdStatement, dependentsOf, droppedStatements, inMain, viewsAndTriggers } from './dependents.ts'
 import type { Broken } from './dependents.ts'
 import { readsColumns, rewrittenIndex } from './indexes.ts'
 import { decodedTerm, pendingStatement, viewStatement, viewTriggerStatements } from './layout.ts'
@@ -53,7 +54,7 @@ export function* restructuringSteps(change: Restructuring): Policy<readonly Step
   const steps: Step[] = droppedStatements(aside).map((sql) => ({ sql }))
   const say = (...statements: readonly string[]): void => void steps.push(...statements.map((sql) => ({ sql })))
 
-  if (from.length > 0) say(`DROP VIEW main.${quoted(table.name)}`)
+  if (from.length > 0) say(`DROP VIEW ${table.viewMissing ? 'IF EXISTS ' : ''}main.${quoted(table.name)}`)
   say(...table.triggers.toReversed().map(({ name }) => `DROP TRIGGER main.${quoted(name)}`))
   say(...(yield* indexesToDrop(change, touched)))
   if (from.length === 0) say(`ALTER TABLE main.${quoted(table.name)} RENAME TO ${quoted(rows)}`)
@@ -73,18 +74,24 @@ export function* restructuringSteps(change: Restructuring): Policy<readonly Step
 
   if (to.length === 0) {
     say(`ALTER TABLE main.${quoted(rows)} RENAME TO ${quoted(table.name)}`)
-    say(...touched.map(({ sql }) => sql), ...table.triggers.map(({ sql }) => sql))
+    say(...[...touched, ...table.triggers].map(({ sql }) => inMain(sql)))
   } else {
-    say(viewStatement(layout), ...viewTriggerStatements(layout))
+    say(...[viewStatement(layout), ...viewTriggerStatements(layout)].map(inMain))
+    // The indexes of pending rows last: up to 3.53, SQLite takes UPDATE OR REPLACE of a key for a violation where a unique index is younger
+    // than one with a condition.
     say(
+      ...touched.map(({ sql }) => inMain(readsColumns(sql, to) ? rewrittenIndex(sql, layout) : onRows(sql, layout))),
       ...to
         .filter(({ column }) => change.withoutPending?.includes(column) !== true)
-        .map((column) => pendingStatement(table.name, column)),
-      ...touched.map(({ sql }) => (readsColumns(sql, to) ? rewrittenIndex(sql, layout) : onRows(sql, layout))),
+        .map((column) => inMain(pendingStatement(table.name, column))),
     )
-    for (const { sql } of table.triggers) {
+    for (const { name, sql } of table.triggers) {
       const rewritten = rewrittenTrigger(sql, layout)
-      if ('sql' in rewritten) say(rewritten.sql)
+      if ('refused' in rewritten)
+        throw new TampError('failed', `The trigger ${name} cannot be carried over: ${rewritten.refused}.`, {
+          hint: 'Rewrite it, or drop it while the column is compressed.',
+        })
+      say(inMain(rewritten.sql))
     }
     say(...foreign.map(createdStatement))
   }

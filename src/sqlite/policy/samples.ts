@@ -83,7 +83,7 @@ export function pendingCells(column: CompressedColumn, key: string, bytes: numbe
 
 /** The condition that takes of all rows only every so many blocks of 64, evenly spread; nothing where keys are no integers. */
 export function everyNth({ integerKey, key }: CompressedColumn, stride: number): string {
-  return integerKey && stride > 1 ? ` AND (${key[0]} >> 6) % ${stride} = 0` : ''
+  return integerKey && stride > 1 ? ` AND (${key[0]!.name} >> 6) % ${stride} = 0` : ''
 }
 
 /** Places in a column that a glance looks at, and rows at each of them. */
@@ -96,8 +96,8 @@ const glanceRows = 100
  */
 export function* glance(column: CompressedColumn, key: string): Policy<number | undefined> {
   if (!column.integerKey) return undefined
-  const { cell, rows, indexedBy, pending, chooser, onlyKey } = column
-  const id = column.key[0]!
+  const { cell, rows, indexedBy, pending, storedChooser: chooser, onlyKey } = column
+  const id = column.key[0]!.name
   const ends = yield* queryRow(
     `SELECT (SELECT ${id} FROM ${rows}${indexedBy} WHERE ${pending} ORDER BY ${id} LIMIT 1),
        (SELECT ${id} FROM ${rows}${indexedBy} WHERE ${pending} ORDER BY ${id} DESC LIMIT 1)`,

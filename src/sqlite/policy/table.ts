@@ -65,6 +65,8 @@ export interface Table {
   readonly compressed: readonly ConfiguredColumn[]
   /** Who made the objects around the rows: nobody where no column is compressed. */
   readonly madeBy: MadeBy
+  /** Somebody dropped the view: the rows are there, and nothing has the name of the table. */
+  readonly viewMissing: boolean
   /** Names of virtual tables that read the table's content, such as FTS5 ones. */
   readonly contentOf: readonly SchemaEntry[]
 }
@@ -74,9 +76,10 @@ export interface SchemaEntry {
   readonly sql: string
 }
 
+const ofCatalogue = ['_zstd_configs', '_zstd_dicts', '_tamp_dicts', '_tamp_schema', '_tamp_scope']
+
 /** @throws TampError for the tables of the catalogue, which must be readable without it, and for those that hold another table's rows */
 function* requireNotOurs(name: string): Policy<void> {
-  const ofCatalogue = ['_zstd_configs', '_zstd_dicts', '_tamp_dicts', '_tamp_schema', '_tamp_scope']
   if (ofCatalogue.some((own) => sameName(own, name)))
     throw new TampError('usage', `${name} is a table of tamp itself, and stays as it is.`, {
       hint: 'Name a table of your own.',
@@ -95,8 +98,9 @@ export function* describeTable(name: string): Policy<Table> {
     name,
   )
   const configured = (yield* configuredColumns()).filter(({ config }) => sameName(config.table, name))
-  if (found === undefined) throw yield* noSuchTable(name)
-  const [exact, type] = [String(found[0]), found[1]]
+  const [listed] = configured
+  if (found === undefined && listed === undefined) throw yield* noSuchTable(name)
+  const [exact, type] = found === undefined ? [listed!.config.table, 'view'] : [String(found[0]), found[1]]
   if (type === 'view' && configured.length === 0) {
     throw new TampError('usage', `${exact} is a view: only the rows of a table can be compressed.`, {
       hint: 'Name the table that it reads from.',
@@ -108,9 +112,25 @@ export function* describeTable(name: string): Policy<Table> {
     `SELECT sql FROM sqlite_schema WHERE type = 'table' AND name = ? COLLATE NOCASE`,
     stored,
   )
+  if (type === 'table' && listed !== undefined) {
+    const rows = rowsTable(exact)
+    const hasRows = (yield* queryRow(`SELECT 1 FROM sqlite_schema WHERE name = ? COLLATE NOCASE`, rows)) !== undefined
+    throw new TampError(
+      'unknown-schema',
+      `${exact} is listed as compressed, but it is a table, not the view of ${rows}.`,
+      {
+        hint: hasRows
+          ? `Give it another name: the compressed rows are in ${rows}.`
+          : '`tamp sqlite disable` takes the old one off the list.',
+      },
+    )
+  }
   if (typeof sql !== 'string') {
     throw new TampError('unknown-schema', `${exact} is listed as compressed, but there is no table ${stored}.`, {
-      hint: 'Run `tamp sqlite check`: it says what else is missing.',
+      hint:
+        found === undefined
+          ? '`tamp sqlite disable` takes it off the list; a backup may have the table.'
+          : 'Run `tamp sqlite check`: it says what else is missing.',
     })
   }
   const [kind, withoutRowid, strict] = (yield* queryRow(
@@ -154,7 +174,11 @@ export function* describeTable(name: string): Policy<Table> {
     referencedBy: yield* foreignKeysTo(stored),
     compressed: configured,
     madeBy,
-    contentOf: (yield* query(`SELECT name, sql FROM sqlite_schema WHERE sql LIKE 'CREATE VIRTUAL TABLE%content%'`))
+    viewMissing: found === undefined,
+    // Not LIKE, which minds the case where the connection says so.
+    contentOf: (yield* query(
+      `SELECT name, sql FROM sqlite_schema WHERE upper(substr(sql, 1, 14)) = 'CREATE VIRTUAL' AND instr(upper(sql), 'CONTENT') > 0`,
+    ))
       .map(([virtual, text]) => ({ name: String(virtual), sql: String(text) }))
       .filter(({ sql: text }) => contentTable(text) !== undefined && sameName(contentTable(text)!, exact)),
   }
@@ -185,9 +209,15 @@ export function affinityOf(type: string): Affinity {
 }
 
 function* noSuchTable(name: string): Policy<TampError> {
+  const configured = yield* configuredColumns()
   const names = (yield* query(
-    `SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY name`,
-  )).map(([table]) => String(table))
+    `SELECT name FROM sqlite_schema WHERE type = 'table' AND lower(substr(name, 1, 7)) <> 'sqlite_'`,
+  ))
+    .map(([table]) => String(table))
+    .filter((table) => !ofCatalogue.some((own) => sameName(own, table)))
+    // Compressed tables by the name that their user knows.
+    .map((table) => configured.find(({ config }) => sameName(rowsTable(config.table), table))?.config.table ?? table)
+    .toSorted()
   const closest = closestName(name, names)
   return new TampError('usage', `There is no table ${name}.`, {
     hint:

@@ -91,6 +91,8 @@ function ownWrite(text: TriggerText, { from, to, write }: TriggerStatement, layo
   const { tokens } = text
   const { table, columns } = layout
   const at = write!.tableAt
+  if (text.event === 'UPDATE' && isBefore(text) && mayUpdate(text, from, to))
+    return `it fires BEFORE UPDATE and updates ${table.name} itself, and what it writes into the row at hand would be overwritten (an AFTER trigger can do it)`
   const edits = [place(text, at, at, quoted(rowsTable(table.name)))]
   const selects = tokens.slice(from, to).some((token) => isWord(token, 'SELECT'))
   const unclear = (column: string): string =>
@@ -134,6 +136,18 @@ function ownWrite(text: TriggerText, { from, to, write }: TriggerStatement, layo
     }
   const also = seen(text, set, layout)
   return typeof also === 'string' ? also : [...edits, ...also]
+}
+
+/** BEFORE is what SQLite takes where nothing is said. */
+function isBefore({ tokens, eventAt }: TriggerText): boolean {
+  return !isWord(tokens[eventAt - 1], 'AFTER') || isWord(tokens[eventAt - 2], 'TRIGGER')
+}
+
+/** Whether a statement changes rows that are there: UPDATE, REPLACE and ON CONFLICT DO UPDATE. */
+function mayUpdate({ tokens }: TriggerText, from: number, to: number): boolean {
+  return tokens
+    .slice(from, to)
+    .some((token, i) => isWord(token, 'UPDATE') || (isWord(token, 'REPLACE') && !isSign(tokens[from + i + 1], '(')))
 }
 
 /** The names that SET gives values to, each with the last token of its value. */

@@ -73,6 +73,14 @@ function decode(db: Database.Database, cell: Buffer = frame, scope: number | str
   return db.prepare(`SELECT zstd_decompress_col(?, 1, ${id}, ${scope})`).pluck().get(cell) as string
 }
 
+/** As `decode`, in a statement that reads the database, which is when a look at it may be remembered. */
+function decodeReading(db: Database.Database, cell: Buffer, scope = 1): string {
+  return db
+    .prepare(`SELECT zstd_decompress_col(?, 1, 7, ${scope}) FROM sqlite_schema LIMIT 1`)
+    .pluck()
+    .get(cell) as string
+}
+
 test('the two dictionaries are told apart by what comes out', () => {
   const db = open()
   insert(db, 7, one)
@@ -124,6 +132,23 @@ describe.for([{ hashes: true }, { hashes: false }])('of a database with hashes: 
     expect(decode(db)).toBe(value)
     db.exec('COMMIT')
     expect(decode(db)).toBe(value)
+  })
+
+  test('one that the running transaction replaced is read anew, also after it', () => {
+    insert(db, 7, one)
+    expect(decodeReading(db, frame)).toBe(value)
+    db.exec('BEGIN; DELETE FROM _zstd_dicts')
+    if (catalogue.hashes) db.exec('DELETE FROM _tamp_dicts')
+    expect(() => decodeReading(db, frame)).toThrow('there is no dictionary 7')
+    insert(db, 7, other)
+    expect(decodeReading(db, otherFrame)).toBe(value)
+    const cell = db
+      .prepare('SELECT zstd_compress_col(?, 3, 7, 1) FROM sqlite_schema LIMIT 1')
+      .pluck()
+      .get(value) as Buffer
+    db.exec('COMMIT')
+    expect(decodeReading(db, otherFrame)).toBe(value)
+    expect(decodeReading(db, cell)).toBe(value)
   })
 
   test('one that another connection replaced is read anew', () => {
@@ -307,5 +332,44 @@ test('a database that is deserialized in place of main brings its own dictionari
   const db = new Database(bytes)
   db.loadExtension(testLibrary)
   expect(decode(db, frame, 1_500_000_003)).toBe(value)
+  db.close()
+})
+
+test('a scope that the running transaction changed is read anew', () => {
+  const db = open(undefined, { scope: 5 })
+  insert(db, 7, one)
+  expect(decodeReading(db, frame, 5)).toBe(value)
+  db.exec('BEGIN; UPDATE _tamp_scope SET scope = 6')
+  expect(decodeReading(db, frame, 6)).toBe(value)
+  expect(() => decodeReading(db, frame, 5)).toThrow(/scope 5 is not attached/)
+  db.exec('ROLLBACK')
+  expect(decodeReading(db, frame, 5)).toBe(value)
+  db.close()
+})
+
+test('rows of one database are read whatever is wrong with another', () => {
+  const db = open(undefined, { scope: 5 })
+  insert(db, 7, one)
+  const locked = open(undefined, { scope: 6 })
+  db.exec(`ATTACH '${locked.name}' AS locked`)
+  db.exec(`ATTACH ':memory:' AS odd; CREATE TABLE odd._tamp_scope (x)`)
+  db.pragma('busy_timeout = 0')
+  locked.exec('BEGIN EXCLUSIVE')
+  expect(decode(db, frame, 5)).toBe(value)
+  expect(() => decode(db, frame, 6)).toThrow(/locked/)
+  locked.exec('ROLLBACK')
+  expect(() => decode(db, frame, 6)).toThrow('there is no dictionary 7')
+  expect(() => decode(db, frame, 8)).toThrow(/scope 8 is not attached/)
+  db.close()
+  locked.close()
+})
+
+test('one of more than 64 MB is refused', () => {
+  const db = open()
+  db.exec(`INSERT INTO _zstd_dicts (id, dict) VALUES (7, zeroblob(${(64 << 20) + 1}))`)
+  expect(() => decode(db)).toThrow('dictionary 7 is longer than 64 MB')
+  expect(() => db.prepare(`SELECT zstd_compress('a', 3, zeroblob(${(64 << 20) + 1}))`).get()).toThrow(
+    'the dictionary is longer than 64 MB',
+  )
   db.close()
 })

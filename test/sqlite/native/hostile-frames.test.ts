@@ -143,3 +143,29 @@ describe('P6: frames that lie', () => {
     expect((outcome(Uint8Array.from(frame), -1, 1) as Error).message).toMatch(reason)
   })
 })
+
+test('skippable frames are passed over, before and after a large value and between two', () => {
+  const value = Buffer.alloc(300_000, 'something that is larger than a block; ')
+  const large = db.prepare('SELECT zstd_compress(?)').pluck().get(value) as Buffer
+  const decompress = db.prepare('SELECT zstd_decompress(?, 0)').pluck()
+  for (const [length, fill] of [
+    [0, 0],
+    [4, 0x5e],
+    [23, 0xff],
+    [300, 1],
+  ] as const)
+    for (const number of [0x50, 0x5f]) {
+      const size = Buffer.alloc(4)
+      size.writeUInt32LE(length)
+      const skippable = Buffer.concat([Buffer.from([number, 0x2a, 0x4d, 0x18]), size, Buffer.alloc(length, fill)])
+      expect(decompress.get(Buffer.concat([skippable, large]))).toEqual(value)
+      expect(decompress.get(Buffer.concat([large, skippable]))).toEqual(value)
+      expect(decompress.get(Buffer.concat([large, skippable, large]))).toEqual(Buffer.concat([value, value]))
+    }
+})
+
+test.for([`'abc'`, '1.5'])('a cell whose dictionary is %s has an error to tell, not to raise', (dictionary) => {
+  expect(db.prepare(`SELECT tamp_cell_error(x'00', 1, ${dictionary}, 1)`).pluck().get()).toMatch(
+    /a dictionary is the id/,
+  )
+})

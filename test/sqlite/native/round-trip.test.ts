@@ -103,3 +103,11 @@ test('half a surrogate pair, which only UTF-16 can hold, is refused rather than 
     expect(db.prepare(`SELECT zstd_decompress(zstd_compress(CAST(${whole} AS TEXT)), 1)`).pluck().get()).toBe('a😀')
   }
 })
+
+test.for(['FFFF', 'FEFF', '6100FFFF'])('UTF-16 that SQLite does not convert (%s) is refused, not changed', (units) => {
+  const db = new Database(':memory:')
+  db.loadExtension(testLibrary)
+  db.exec(`PRAGMA encoding = 'UTF-16le'; CREATE TABLE t (data); INSERT INTO t VALUES (CAST(x'${units}' AS TEXT))`)
+  expect(() => db.prepare('SELECT zstd_compress_col(data, 3, -1, 1) FROM t').get()).toThrow(/noncharacter/)
+  db.close()
+})

@@ -144,7 +144,35 @@ describe('making an index', () => {
     const tried = enabled()
     const before = schemaOf(tried.db)
     expect(() => tried.run(addIndex({ table: 't', on }))).toThrow(message)
+    expect(() => tried.run(addIndex({ table: 't', on, dryRun: true }))).toThrow(message)
     expect(schemaOf(tried.db)).toEqual(before)
+  })
+
+  test.each([
+    [{ on: ['kind'], unique: true }, 'not unique'],
+    [{ on: ['lower(kind) DESC', `data ->> 'year'`], where: 'id < 100 -- the first', unique: true }, undefined],
+    [{ on: ['kind COLLATE NOCASE ASC'], unique: true, where: 'id < 2' }, undefined],
+    [{ on: ['kind COLLATE NOCASE'], unique: true, where: 'id < 3' }, 'not unique'],
+    [{ on: [`nullif(kind, kind)`], unique: true }, undefined],
+    [{ on: [`('x' || kind) ->> 'year'`] }, 'malformed JSON'],
+    [{ on: [`('x' || kind) ->> 'year'`], where: 'id > 1000' }, undefined],
+    [{ on: ['id'], where: 'nope > 1' }, 'no such column: nope'],
+  ])('a dry run says of %j what making it says, and writes nothing', (options, message) => {
+    const tried = enabled()
+    const said = (dryRun: boolean): string | undefined => {
+      try {
+        tried.run(addIndex({ table: 't', ...options, dryRun }))
+        return undefined
+      } catch (error) {
+        return (error as Error).message
+      }
+    }
+    tried.db.pragma('query_only = ON')
+    const dry = said(true)
+    tried.db.pragma('query_only = OFF')
+    const wet = said(false)
+    if (message === undefined) expect([dry, wet]).toEqual([undefined, undefined])
+    else for (const one of [dry, wet]) expect(one).toContain(message)
   })
 
   test('refuses a name that is taken', () => {

@@ -145,6 +145,24 @@ describe('check', () => {
     ])
   })
 
+  test('sees a compressed column that the catalogue has lost, and its dictionaries, which the end of the others does not take', () => {
+    const tried = compressed(
+      'CREATE TABLE other(id INTEGER PRIMARY KEY, d TEXT); CREATE TABLE t(id INTEGER PRIMARY KEY, k, data TEXT)',
+    )
+    tried.run(enable({ table: 'other', column: 'd', level: 3 }))
+    tried.db.exec(`DELETE FROM _zstd_configs WHERE config ->> 'table' = 't'`)
+    const before = tried.db.prepare('SELECT * FROM t').all()
+    const unlisted = { code: 'column-unlisted', subject: 't.data', fault: true }
+    expect(tried.run(check())).toMatchObject({ findings: [unlisted], faults: 1 })
+    tried.run(disable({ table: 'other', column: 'd' }))
+    expect(tried.logs).toContainEqual(expect.stringMatching(/catalogue stay.*_t_zstd/))
+    expect(tried.db.prepare('SELECT * FROM t').all()).toEqual(before)
+    expect(tried.run(check())).toMatchObject({ findings: [unlisted], faults: 1 })
+    tried.db.exec('DROP TABLE _zstd_configs; DROP TABLE _zstd_dicts')
+    const codes = tried.run(check()).findings.map(({ code, subject }) => `${code} ${subject}`)
+    expect(codes).toEqual(['column-unlisted t.data', 'dictionary-missing t.data dictionary 1'])
+  })
+
   test('writes nothing, stops at its limit, and goes on in a table without rowid', () => {
     const tried = compressed('CREATE TABLE t(id TEXT PRIMARY KEY, k INT, data TEXT) WITHOUT ROWID')
     const before = tried.db.prepare('SELECT total_changes()').pluck().get()

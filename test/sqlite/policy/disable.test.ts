@@ -194,3 +194,54 @@ test('a column that is not compressed', () => {
   const tried = enabled(kinds[0]![1])
   expect(() => tried.run(disable({ table: 't', column: 'dat' }))).toThrow('t.dat is not compressed.')
 })
+
+describe('what somebody dropped by hand', () => {
+  const schema = `CREATE TABLE t(id INTEGER PRIMARY KEY, data TEXT); CREATE TABLE log(x); CREATE INDEX i ON t(data);
+    CREATE TRIGGER g AFTER INSERT ON t BEGIN INSERT INTO log VALUES (new.data); END; CREATE VIEW v AS SELECT data FROM t`
+
+  test.each(['disabled', 'enabled again'])('the view: %s', (way) => {
+    const plain = policyDatabase(`${schema}; ${rows(50)}`)
+    const tried = enabled(`${schema}; ${rows(50)}`)
+    const before = schemaOf(tried.db)
+    tried.db.exec('DROP VIEW t')
+    if (way !== 'disabled') {
+      const planned = tried.run(enable({ table: 't', column: 'data', dryRun: true }))
+      expect(tried.run(enable({ table: 't', column: 'data' })).statements).toEqual(planned.statements)
+      expect(schemaOf(tried.db)).toEqual(before)
+      expect(typedRows(tried.db, 'SELECT * FROM t ORDER BY id')).toEqual(
+        typedRows(plain.db, 'SELECT * FROM t ORDER BY id'),
+      )
+      for (const { db } of [plain, tried]) db.exec(`INSERT INTO t VALUES (1000, 'new')`)
+    }
+    expect(tried.run(disable({ table: 'T', column: 'data' })).complete).toBe(true)
+    expect(schemaOf(tried.db)).toEqual(schemaOf(plain.db))
+    for (const query of ['SELECT * FROM t ORDER BY id', 'SELECT * FROM log', 'SELECT * FROM v ORDER BY data'])
+      expect(typedRows(tried.db, query)).toEqual(typedRows(plain.db, query))
+  })
+
+  test('the view and the rows: the column goes off the list, and the others stay', () => {
+    const tried = enabled(`${kinds[0]![1]}; ${rows(30)} CREATE TABLE u(id INTEGER PRIMARY KEY, data TEXT)`)
+    tried.run(enable({ table: 'u', column: 'data' }))
+    tried.db.exec('DROP VIEW t; DROP TABLE _t_zstd')
+    const before = schemaOf(tried.db)
+    expect(() => tried.run(enable({ table: 't', column: 'data' }))).toThrow('there is no table _t_zstd')
+    const { statements } = tried.run(disable({ table: 't', column: 'data', dryRun: true }))
+    expect(tried.run(configuredColumn('t', 'data'))).toBeDefined()
+    expect(tried.run(disable({ table: 't', column: 'data' }))).toMatchObject({ complete: true, rows: 0, statements })
+    expect(tried.logs.join()).toContain('t.data is taken off the list')
+    expect(typedRows(tried.db, 'SELECT DISTINCT table_name FROM _tamp_schema')).toEqual([['u']])
+    expect(schemaOf(tried.db)).toEqual(before)
+    tried.db.exec(`DROP VIEW u; DROP TABLE _u_zstd; CREATE TABLE u(id INTEGER PRIMARY KEY, data TEXT)`)
+    expect(() => tried.run(enable({ table: 'u', column: 'data' }))).toThrow('but it is a table')
+    tried.run(disable({ table: 'u', column: 'data' }))
+    expect(schemaOf(tried.db)).toEqual(['table u u CREATE TABLE u ( id INTEGER PRIMARY KEY , data TEXT )'])
+  })
+
+  test('the view, and the rows were given another name: the dictionaries stay', () => {
+    const tried = enabled(`${kinds[0]![1]}; ${rows(30)}`)
+    tried.db.exec('DROP VIEW t; ALTER TABLE _t_zstd RENAME TO mine')
+    expect(() => tried.run(disable({ table: 't', column: 'data' }))).toThrow('mine has a column _data_dict too')
+    tried.db.exec('ALTER TABLE mine RENAME TO _t_zstd')
+    expect(tried.run(disable({ table: 't', column: 'data' })).rows).toBe(30)
+  })
+})

@@ -150,6 +150,25 @@ describe('refuses, with the reason and what to do', () => {
       'The trigger et cannot be carried over',
       'drop it',
     ],
+    ...[
+      `BEFORE UPDATE OF note ON events BEGIN UPDATE events SET note = 'x' WHERE id = new.id;`,
+      `UPDATE ON events BEGIN REPLACE INTO events VALUES (new.id, replace(new.data, 'a', 'b'), 'x');`,
+    ].map((trigger): [string, string, string, string, string, string] => [
+      `a trigger before an update that updates: ${trigger}`,
+      `${events}; CREATE TRIGGER et ${trigger} END`,
+      'events',
+      'data',
+      'The trigger et cannot be carried over: it fires BEFORE UPDATE and updates events itself',
+      'drop it',
+    ]),
+    [
+      'a trigger of a name that compression needs',
+      `${events}; CREATE TABLE u(a); CREATE TRIGGER _events_zstd_insert AFTER INSERT ON u BEGIN SELECT 1; END`,
+      'events',
+      'data',
+      'There is a trigger of the name _events_zstd_insert already',
+      undefined,
+    ],
     [
       'triggers that come back to the table',
       `${events}; CREATE TABLE u(a); CREATE TRIGGER et AFTER UPDATE ON events BEGIN UPDATE u SET a = 1; END; CREATE TRIGGER ut AFTER UPDATE ON u BEGIN UPDATE events SET note = 'x'; END`,
@@ -183,6 +202,55 @@ describe('refuses, with the reason and what to do', () => {
     expect(error.message).toContain(message)
     if (hint !== undefined) expect(error.hint).toContain(hint)
   })
+})
+
+describe('refuses where a temporary table or view hides what it would change', () => {
+  const schema = 'CREATE TABLE t(id INTEGER PRIMARY KEY, data TEXT, note TEXT); CREATE INDEX i ON t(data)'
+
+  test.each(['CREATE TEMP TABLE t(id, data, note)', 'CREATE TEMP VIEW T AS SELECT 1', 'CREATE TEMP TABLE _T_zstd(id)'])(
+    '%s',
+    (namesake) => {
+      const tried = policyDatabase(schema)
+      tried.run(enable({ table: 't', column: 'data' }))
+      const before = schemaOf(tried.db)
+      tried.db.exec(namesake)
+      const temporary = tried.db.prepare('SELECT count(*) FROM sqlite_temp_schema').pluck()
+      const count = temporary.get()
+      for (const dryRun of [true, false]) {
+        expect(refused(tried, { table: 't', column: 'note', dryRun }).message).toMatch(/has a temporary _?t/i)
+        expect(thrown(() => tried.run(disable({ table: 't', column: 'data', dryRun }))).message).toMatch(
+          /^t cannot be changed: This connection has a temporary _?t(_zstd)?, which hides/i,
+        )
+      }
+      expect(schemaOf(tried.db)).toEqual(before)
+      expect(temporary.get()).toBe(count)
+    },
+  )
+
+  test('what is elsewhere stays in the database', () => {
+    const tried = policyDatabase(
+      `${schema}; CREATE TABLE u(a); CREATE TRIGGER ut AFTER INSERT ON u BEGIN INSERT INTO t(data) VALUES (new.a); END; CREATE TEMP TABLE u(a)`,
+    )
+    tried.run(enable({ table: 't', column: 'data' }))
+    tried.db.exec(`INSERT INTO main.u VALUES ('a'); INSERT INTO temp.u VALUES ('b')`)
+    tried.run(disable({ table: 't', column: 'data' }))
+    tried.db.exec(`INSERT INTO main.u VALUES ('c'); INSERT INTO temp.u VALUES ('d')`)
+    expect(typedRows(tried.db, 'SELECT data FROM t')).toEqual([['a'], ['c']])
+  })
+})
+
+test('foreign keys are seen however they are spelled, and whatever LIKE does', () => {
+  const tried = policyDatabase(
+    `PRAGMA case_sensitive_like = ON; create table t(id integer primary key, data text); create unique index u on t(data); create table c(x references t(data))`,
+  )
+  expect(refused(tried, { table: 't', column: 'data' }).message).toContain('part of a foreign key')
+})
+
+test('tables are offered by the names that their users know', () => {
+  const tried = policyDatabase(`${events}; CREATE TABLE other(x)`)
+  tried.run(enable({ table: 'events', column: 'data' }))
+  expect(refused(tried, { table: 'nothing of that', column: 'data' }).hint).toBe('There are events, other.')
+  expect(refused(tried, { table: 'event', column: 'data' }).hint).toBe('Did you mean events?')
 })
 
 test('a dictionary chooser may leave rows plain, and may end with a comment', () => {

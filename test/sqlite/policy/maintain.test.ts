@@ -5,6 +5,8 @@ import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
 import type { SqliteDriver } from '../../../src/database/sqlite-driver.ts'
 import { drive } from '../../../src/sqlite/host/drive.ts'
+import { check } from '../../../src/sqlite/policy/check.ts'
+import { disable } from '../../../src/sqlite/policy/disable.ts'
 import { enable } from '../../../src/sqlite/policy/enable.ts'
 import type { EnableOptions } from '../../../src/sqlite/policy/enable.ts'
 import { maintain } from '../../../src/sqlite/policy/maintain.ts'
@@ -206,6 +208,33 @@ describe('the chooser', () => {
     expect(all(tried)).toEqual(before)
   })
 
+  test('sees other compressed columns plain, also in rows of which only this one is pending', () => {
+    const tried = policyDatabase('CREATE TABLE t(id INTEGER PRIMARY KEY, data TEXT, kind TEXT)')
+    const put = tried.db.prepare('INSERT INTO t VALUES (?, ?, ?)')
+    tried.db.transaction(() => {
+      for (let id = 1; id <= 3000; id++)
+        put.run(id, jsonText(id), JSON.stringify({ kind: id % 2 === 0 ? 'push' : 'pull', of: 'a row' }))
+    })()
+    for (const [column, dictChooser] of [
+      ['data', `t.kind ->> '$.kind'`],
+      ['kind', `'of kinds'`],
+    ] as const)
+      tried.run(enable({ table: 't', column, dictChooser, level: 3, minDictBytesForTraining: 100 }))
+    expect(run(tried)).toMatchObject({ complete: true, skipped: [], columns: [{ rows: 3000 }, { rows: 3000 }] })
+    tried.db.exec(`UPDATE t SET data = 'changed ' || data WHERE id <= 100`)
+    const before = all(tried)
+    expect(run(tried)).toMatchObject({
+      complete: true,
+      columns: [{ rows: 100, pendingRows: 0, left: [] }, { rows: 0 }],
+    })
+    const groups = tried.db.prepare('SELECT _data_dict, count(*), min(id % 2), max(id % 2) FROM _t_zstd GROUP BY 1')
+    expect((groups.raw().all() as number[][]).map(([, ...group]) => group).toSorted()).toEqual([
+      [1500, 0, 0],
+      [1500, 1, 1],
+    ])
+    expect(all(tried)).toEqual(before)
+  })
+
   test('that gives a number has its column skipped, and the others go on', () => {
     const tried = texts(2000)
     tried.db.exec(`CREATE TABLE u(id INTEGER PRIMARY KEY, note TEXT); INSERT INTO u SELECT id, data FROM t`)
@@ -278,11 +307,76 @@ describe('a table', () => {
     expect(run(tried)).toMatchObject({ complete: true, skipped: [], columns: [{ rows: 2000, pendingRows: 0 }] })
     expect(all(tried)).toEqual(before)
     expect(dictionaries(tried)).toEqual([
-      [null, 4],
+      [null, 3],
+      // The NULL, which would make sqlite-zstd's own maintenance fail.
+      [-1, 1],
       [1, 2000],
     ])
     expect(tried.db.prepare(`SELECT name FROM sqlite_schema WHERE name LIKE '%tamp%'`).all()).toEqual([])
     expect(writing(tried)).toEqual([])
+    const { cells, findings } = tried.run(check())
+    expect({ cells, codes: findings.map(({ code }) => code) }).toEqual({
+      cells: 2001,
+      codes: ['trigger-missing', 'made-by-sqlite-zstd'],
+    })
+    insert(tried, 1000, (id) => jsonText(id, 'invoice'), 20_001)
+    const retrained = run(tried, { retrain: true, recompress: true })
+    expect(retrained).toMatchObject({ complete: true, skipped: [], columns: [{ rows: 1000, pendingRows: 0 }] })
+    expect(retrained.columns[0]!.notes).toEqual([expect.stringMatching(/not retrained; enabling takes one over/)])
+  })
+
+  test('whose key compares otherwise than its column keeps every cell with its row when it is compressed anew', () => {
+    const tried = policyDatabase(
+      `CREATE TABLE w(name TEXT COLLATE NOCASE, data TEXT, PRIMARY KEY (name COLLATE BINARY)) WITHOUT ROWID`,
+    )
+    const put = tried.db.prepare('INSERT OR REPLACE INTO w VALUES (?, ?)')
+    tried.db.transaction(() => {
+      for (let id = 0; id < 2000; id++) for (const name of ['Key', 'kEY']) put.run(name + id, `${name} ${jsonText(id)}`)
+    })()
+    tried.run(enable({ table: 'w', column: 'data', level: 3, minDictBytesForTraining: 500 }))
+    run(tried)
+    tried.db.exec(`DELETE FROM w WHERE name GLOB '*[0-6]'`)
+    const other = tried.db.prepare('INSERT INTO w VALUES (?, ?)')
+    tried.db.transaction(() => {
+      for (let id = 5000; id < 9000; id++)
+        for (const name of ['Key', 'kEY']) other.run(name + id, `${name} ${jsonText(id, 'invoice')}`)
+    })()
+    run(tried)
+    const before = typedRows(tried.db, 'SELECT * FROM w ORDER BY name COLLATE BINARY')
+    const { columns } = run(tried, { retrain: true, recompress: true })
+    expect(columns[0]!.recompressed.rows).toBeGreaterThan(1000)
+    expect(typedRows(tried.db, 'SELECT * FROM w ORDER BY name COLLATE BINARY')).toEqual(before)
+  })
+
+  test.each(['UTF-8', 'UTF-16le'])('whose keys are no Unicode is walked to its end, in %s', (encoding) => {
+    const tried = policyDatabase(
+      `PRAGMA encoding = '${encoding}'; CREATE TABLE w(path PRIMARY KEY, data TEXT) WITHOUT ROWID`,
+    )
+    // A lone byte in UTF-8, a lone surrogate in UTF-16.
+    const odd = encoding === 'UTF-8' ? `x'666ffc'` : `x'660000d8'`
+    const put = tried.db.prepare(`INSERT INTO w VALUES (CAST(${odd} AS TEXT) || ?, ?)`)
+    tried.db.transaction(() => {
+      for (let id = 0; id < 1500; id++) put.run(String(id).padStart(5, '0'), jsonText(id))
+      tried.db
+        .prepare(`INSERT INTO w VALUES ('', ?), (x'', ?), (7, ?), (x'fc', ?)`)
+        .run(...[1, 2, 3, 4].map((id) => jsonText(id)))
+    })()
+    const rows = `SELECT typeof(path), hex(path), data FROM w ORDER BY 1, 2`
+    const before = typedRows(tried.db, rows)
+    tried.run(
+      enable({
+        table: 'w',
+        column: 'data',
+        level: 3,
+        minDictBytesForTraining: 500,
+        incrementalCompressionStepBytes: 20_000,
+      }),
+    )
+    expect(run(tried)).toMatchObject({ complete: true, skipped: [], columns: [{ rows: 1504, pendingRows: 0 }] })
+    expect(tried.run(check())).toMatchObject({ complete: true, findings: [], cells: 1504 })
+    expect(typedRows(tried.db, rows)).toEqual(before)
+    expect(tried.run(disable({ table: 'w', column: 'data' }))).toMatchObject({ complete: true, rows: 1504, left: [] })
+    expect(typedRows(tried.db, rows)).toEqual(before)
   })
 })
 
@@ -315,6 +409,35 @@ describe('a run', () => {
     expect(rows).toBe(2000)
     expect(steps).toBeGreaterThan(3)
     expect(run(tried, { oneStep: true })).toMatchObject({ complete: true, columns: [{ rows: 0 }] })
+  })
+
+  test('goes back for rows that others made pending behind it, and says how many there still are', () => {
+    const tried = texts(3000, { incrementalCompressionStepBytes: 20_000 })
+    let chunks = 0
+    const result = drive(maintain(), tried.driver, {
+      onEvent: (event) => {
+        if (event.type === 'chunk' && ++chunks === 2) tried.db.exec(`UPDATE t SET data = data || ' ' WHERE id <= 20`)
+      },
+    })
+    expect(result).toMatchObject({ complete: true, columns: [{ complete: true, rows: 3020, pendingRows: 0 }] })
+    const without = drive(maintain(), tried.driver, {})
+    expect(without.columns[0]).toMatchObject({ rows: 0 })
+    tried.db.exec(`UPDATE t SET data = data || ' ' WHERE id = 5`)
+    const endless = drive(maintain(), tried.driver, {
+      onEvent: (event) => {
+        if (event.type === 'chunk') tried.db.exec(`UPDATE t SET data = data || ' ' WHERE id = 5`)
+      },
+    })
+    expect(endless).toMatchObject({ complete: false, columns: [{ complete: false, pendingRows: 1 }] })
+  })
+
+  test('leaves a column that is being disabled, with a note', () => {
+    const tried = texts(2000)
+    run(tried)
+    tried.run(disable({ table: 't', column: 'data', maxSeconds: 0 }))
+    const { complete, skipped, columns } = run(tried)
+    expect({ complete, skipped }).toEqual({ complete: true, skipped: [] })
+    expect(columns).toMatchObject([{ rows: 0, notes: [expect.stringMatching(/^t\.data is being disabled/)] }])
   })
 
   test('stops at its limit, and when told to', () => {
@@ -486,6 +609,17 @@ describe('a dictionary', () => {
     expect(run(tried, { retrain: true }).columns[0]!.dictionaries).toEqual([])
   })
 
+  test('is never trained for rows that want none', () => {
+    const tried = texts(3000, { dictChooser: `'[nodict]'` })
+    run(tried)
+    const { columns } = run(tried, { retrain: true, recompress: true })
+    expect(columns[0]!.dictionaries).toEqual([])
+    expect(tried.db.prepare('SELECT id, chooser_key FROM _zstd_dicts ORDER BY id').raw().all()).toEqual([
+      [-2, '[nodict, other type]'],
+      [-1, '[nodict]'],
+    ])
+  })
+
   test('is not collected for the sake of a temporary table of the same name', () => {
     const tried = texts(3000)
     run(tried)
@@ -511,6 +645,38 @@ describe('a dictionary', () => {
     ])
       expect(() => tried.db.exec(statement), statement).toThrow('dictionaries never change')
     expect(all(tried)).toHaveLength(3000)
+  })
+
+  test('is retrained although a cell is damaged', () => {
+    const tried = texts(500)
+    run(tried)
+    insert(tried, 6000, (id) => jsonText(id, 'invoice'), 10_001)
+    run(tried)
+    tried.db.exec(`UPDATE _t_zstd SET data = x'0102030405' WHERE id = 10050`)
+    const { columns, skipped } = run(tried, { retrain: true })
+    expect(skipped).toEqual([])
+    expect(columns[0]!.dictionaries).toMatchObject([{ replaced: 1 }])
+  })
+
+  test('goes with its column, where another one stays', () => {
+    const tried = texts(2000, {}, undefined, 'CREATE TABLE u(id INTEGER PRIMARY KEY, data TEXT)')
+    tried.db.exec('INSERT INTO u SELECT id, data FROM t')
+    tried.run(
+      enable({ table: 'u', column: 'data', level: 3, minDictBytesForTraining: 500, dictChooser: `'u ' || (id > 0)` }),
+    )
+    run(tried)
+    const before = all(tried)
+    expect(run(tried, { recompress: true }).collected).toEqual([])
+    tried.run(disable({ table: 't', column: 'data' }))
+    tried.db.exec('CREATE TABLE kept(id, "_x_dict")')
+    tried.db.exec('INSERT INTO kept VALUES (1, 1)')
+    expect(run(tried, { recompress: true }).collected).toEqual([])
+    tried.db.exec('DROP TABLE kept')
+    expect(run(tried, { recompress: true }).collected).toEqual([1])
+    expect(tried.db.prepare('SELECT chooser_key FROM _zstd_dicts WHERE id > 0').pluck().all()).toEqual(['u 1'])
+    expect(typedRows(tried.db, 'SELECT id, data FROM u ORDER BY 1').map(([, data]) => data)).toEqual(
+      before.map((row) => row[2]),
+    )
   })
 
   test('that a user keeps without a key is never collected', () => {

@@ -286,6 +286,41 @@ export const shapes: readonly TableShape[] = [
     },
   ),
   shape(
+    'a table that refers to itself, and changes its keys',
+    `PRAGMA foreign_keys = ON; CREATE TABLE t(id INTEGER PRIMARY KEY, parent REFERENCES t(id) ON UPDATE CASCADE ON DELETE SET NULL, data TEXT)`,
+    {
+      statements: [
+        `INSERT INTO t VALUES (1, NULL, ${long}), (2, 1, ${other}), (3, 2, 'a third text that is long enough')`,
+        `UPDATE t SET id = id + 10`,
+        `UPDATE t SET id = id + 10, data = data || '.'`,
+        `DELETE FROM t WHERE id < 23`,
+      ],
+    },
+  ),
+  shape(
+    'a trigger that writes rows whose turn is still to come',
+    `CREATE TABLE t(id INTEGER PRIMARY KEY, k INT, data TEXT, touched INT DEFAULT 0);
+    CREATE TRIGGER au AFTER UPDATE OF k ON t BEGIN UPDATE t SET touched = touched + 1, data = data || '!' WHERE id <> new.id; END`,
+    {
+      statements: [
+        `INSERT INTO t(id, k, data) VALUES (1, 1, ${long}), (2, 2, ${other}), (3, 3, 'a third text that is long enough')`,
+        `UPDATE t SET k = k + 10`,
+      ],
+    },
+  ),
+  shape(
+    'defaults in every quoting, and one that SQLite passes over',
+    'CREATE TABLE t(id INTEGER PRIMARY KEY DEFAULT 5, data TEXT, a DEFAULT `f``oo`, b DEFAULT [bar], c DEFAULT "b""az", d DEFAULT word)',
+    {
+      statements: [
+        `INSERT INTO t(data) VALUES (${long})`,
+        `INSERT INTO t(data) VALUES (${other})`,
+        `INSERT OR REPLACE INTO t(data) VALUES ('a third text that is long enough')`,
+        `UPDATE t SET a = 'x' WHERE id = 2`,
+      ],
+    },
+  ),
+  shape(
     'views on views, with triggers, and triggers elsewhere',
     `CREATE TABLE u(a, b); CREATE TABLE t(id INTEGER PRIMARY KEY, k INT, data TEXT); CREATE TABLE log(n INTEGER PRIMARY KEY, what);
     CREATE VIEW v AS SELECT id, data ->> 'year' AS year, data FROM t WHERE json_valid(data);

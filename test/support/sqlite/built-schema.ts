@@ -75,9 +75,11 @@ export function built(drawn: DrawnSchema): Schema {
   ]
   const withoutRowid = drawn.withoutRowid && drawn.key !== 'autoincrement'
   const options = [...(drawn.strict ? ['STRICT'] : []), ...(withoutRowid ? ['WITHOUT ROWID'] : [])]
+  const unique = drawn.indexes.some((index) => index.unique) || drawn.others.some((other) => other.unique)
   const indexes = drawn.indexes.map((index) => {
     const on = at([payload, payload, ...others, ...generated], index.on)
-    const [expression, term] = at(words.indexExpressions, index.expression)
+    // Of a row that is no JSON and not unique either, one of the two is said.
+    const [expression, term] = at(unique ? words.safeIndexExpressions : words.indexExpressions, index.expression)
     const first = term === '{c}' ? on : term === '{k}' ? k : null
     return {
       expression: filled(expression, on),
@@ -106,7 +108,7 @@ export function built(drawn: DrawnSchema): Schema {
     child: hasChild,
     inbox: drawn.inbox,
     writableView: drawn.view === 2,
-    unique: indexes.some(({ unique }) => unique) || drawn.others.some(({ unique }) => unique),
+    unique,
     besides: [
       ...(parent.length > 0 ? ['parent'] : []),
       ...(hasChild ? ['child'] : []),

@@ -18,7 +18,8 @@ export function inserted(column: Column, row: DrawnRow, i: number, schema: Schem
 
 /** A value that the column takes, most often the one given. */
 export function fit(column: Column, value: Drawn, n: number, schema: Schema): Drawn {
-  if (value.kind === 'null') return column.notNull ? { sql: `'not null ${n}'`, kind: 'text' } : nullValue
+  if (value.kind === 'null')
+    return column.notNull ? fit(column, { sql: `'not null ${n}'`, kind: 'text' }, n, schema) : nullValue
   if (!schema.strict) return value
   switch (column.affinity) {
     case 'TEXT':

@@ -95,6 +95,8 @@ export const indexExpressions: readonly (readonly [sql: string, term: string])[]
   ['{k}, {c}', '{k}'],
   ["{c}->>'y'", "{c}->>'y'"],
 ]
+/** Those that are no error for any value. */
+export const safeIndexExpressions = indexExpressions.slice(0, -1)
 export const indexConditions = [
   '{c} IS NOT NULL',
   "typeof({c}) = 'text'",

@@ -41,14 +41,6 @@ export function enabling(given: SqliteZstdCase, level?: number | 'auto'): readon
 
 export const maintaining = 'SELECT zstd_incremental_maintenance(NULL, 1)'
 
-/** sqlite-zstd's maintenance fails on a group with nothing pending but NULLs, whoever left them so; this takes them out of its way. */
-export function settlingNulls({ table, compressed }: SqliteZstdCase): readonly Statement[] {
-  return compressed.map(({ column }) => {
-    const dict = quoted(dictColumn(column))
-    return `UPDATE ${quoted(rowsTable(table))} SET ${dict} = -1 WHERE ${quoted(column)} IS NULL AND ${dict} IS NULL`
-  })
-}
-
 /** Every value of the table with its type, byte for byte, in the order of the key. */
 export function everyRow({ table, columns, key }: Pick<SqliteZstdCase, 'table' | 'columns' | 'key'>): string {
   const values = columns

@@ -41,6 +41,18 @@ export const objects: readonly TruthLine[] = [
     promise: 'the same',
   },
   {
+    feature: 'UPDATE OR REPLACE of the key, with a unique index on the column and a child',
+    given: [
+      ...usual,
+      'CREATE UNIQUE INDEX once ON t (data)',
+      'CREATE TABLE child (n INTEGER PRIMARY KEY, ref REFERENCES t(id))',
+      `INSERT INTO t (id, data) VALUES (100, 'short'), (101, 'brief')`,
+    ],
+    does: ['UPDATE OR REPLACE t SET id = 100 WHERE id = 101', 'UPDATE OR REPLACE t SET id = 3 WHERE id = 4'],
+    looks: [all, 'PRAGMA integrity_check'],
+    promise: 'the same',
+  },
+  {
     feature: 'existing partial index over the column',
     given: [
       ...usual,

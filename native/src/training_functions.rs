@@ -8,6 +8,7 @@ use crate::cells::level;
 use crate::clock::cpu_seconds;
 use crate::handles::{Handle, dictionary, samples};
 use crate::log::{Level, log};
+use crate::memory::copy;
 use crate::samples::{Sampling, bytes_of};
 use crate::sql::Statement;
 use crate::training::{Trainer, train};
@@ -42,7 +43,7 @@ impl Aggregate for ZstdTrainDict {
         if let Some(sampling) = &mut self.sampling
             && call.has_bytes(0)
         {
-            sampling.offer(call.bytes(0));
+            sampling.offer(call.bytes(0))?;
         }
         Ok(())
     }
@@ -57,14 +58,14 @@ impl Aggregate for ZstdTrainDict {
 impl ZstdTrainDict {
     fn dictionary(self) -> Outcome<Vec<u8>> {
         let seen = self.sampling.as_ref().map_or(0, |sampling| sampling.seen_cells);
-        let samples = self.sampling.map_or(Vec::new(), Sampling::into_all);
+        let samples = self.sampling.map(Sampling::into_all).transpose()?.unwrap_or_default();
         log(Level::Info, || {
             format!("training a dictionary on {} bytes, {} of {seen} values", bytes_of(&samples), samples.len())
         });
         if samples.is_empty() {
             return Err("no dictionary can be made: there is no text or blob to make it from".into());
         }
-        Ok(train(Trainer::Default, &samples, self.size, usize::MAX, 0)?)
+        train(Trainer::Default, &samples, self.size, usize::MAX, 0)
     }
 }
 
@@ -84,7 +85,7 @@ impl Aggregate for ZstdTrainDictAndSave {
         let dictionary = self.trained.dictionary()?;
         let (api, db) = (call.api, call.connection.db);
         let sql = "INSERT INTO _zstd_dicts (chooser_key, dict) VALUES (?, ?) RETURNING id";
-        let statement = Statement::new(api, db, sql)?;
+        let mut statement = Statement::new(api, db, sql)?;
         match &self.key {
             Some(key) => statement.bind_text(1, key)?,
             None => statement.bind_null(1)?,
@@ -125,10 +126,7 @@ impl Aggregate for TampSample {
             none => none.insert(Sampling::new(usize::MAX, count_or(call, 1, "size of the sample", SAMPLE_BYTES)?)),
         };
         if call.has_bytes(0) {
-            let value = call.bytes(0);
-            if !value.is_empty() {
-                sampling.offer(value);
-            }
+            sampling.offer(call.bytes(0))?;
         }
         Ok(())
     }
@@ -137,7 +135,7 @@ impl Aggregate for TampSample {
         if let Some(sampling) = self.0
             && sampling.seen_cells > 0
         {
-            let samples = Handle::Samples(Rc::new(sampling.finish()));
+            let samples = Handle::Samples(Rc::new(sampling.finish()?));
             call.give_integer(call.connection.handles.borrow_mut().add(samples));
         }
         Ok(())
@@ -181,11 +179,13 @@ impl Scalar for TampTrain {
         let sample_bytes = count_or(call, 4, "size of the samples", trainer.sample_bytes(size))?;
         match train(trainer, &samples.training, size, sample_bytes, level) {
             Ok(bytes) => {
-                let dictionary = Dictionary::new(&bytes).ok_or("zstd does not take the dictionary that it made")?;
+                let told = |fault: Fault| fault.told(|reason| format!("the dictionary that zstd made {reason}"));
+                let dictionary = Dictionary::new(bytes).map_err(told)?;
                 let dictionary = Handle::Dictionary(Rc::new(dictionary));
                 call.give_integer(call.connection.handles.borrow_mut().add(dictionary));
             }
-            Err(reason) => log(Level::Info, || reason),
+            Err(Failure::Message(reason)) => log(Level::Info, || reason),
+            Err(failure) => return Err(failure),
         }
         Ok(())
     }
@@ -243,7 +243,7 @@ impl Scalar for TampTrial {
             let mut frames = Vec::with_capacity(batch.len());
             let started = cpu_seconds();
             for cell in batch {
-                frames.push(codec.encode_only(cell, &encoding, true).map_err(told)?.to_vec());
+                frames.push(copy(codec.encode_only(cell, &encoding, true).map_err(told)?)?);
             }
             let encoded = cpu_seconds();
             for (frame, cell) in frames.iter().zip(batch) {
