@@ -10,7 +10,7 @@ export interface CheckFinding extends Finding {
 }
 
 /** Codes of what makes rows unreadable or answers wrong. */
-const faults: ReadonlySet<string> = new Set([
+export const faultCodes: ReadonlySet<string> = new Set([
   'integrity',
   'foreign-key',
   'check-failed',
@@ -45,7 +45,7 @@ export class Findings {
   }
 
   /** @param fault where the code alone does not tell */
-  *add(code: string, subject: string, detail: string, fault: boolean = faults.has(code)): Policy<void> {
+  *add(code: string, subject: string, detail: string, fault: boolean = faultCodes.has(code)): Policy<void> {
     if (this.count(code) < namedFindings) {
       const finding = { code, subject, detail, fault }
       this.#named.push(finding)
@@ -64,7 +64,7 @@ export class Findings {
   more(code: string, count: number): void {
     if (count <= 0) return
     this.#counts.set(code, this.count(code) + count)
-    if (faults.has(code)) this.#faults += count
+    if (faultCodes.has(code)) this.#faults += count
   }
 
   get result(): {

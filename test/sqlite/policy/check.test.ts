@@ -1,9 +1,11 @@
 // `check` finds what is wrong with compressed columns, by its name, and nothing where nothing is wrong. Each damage is done by hand.
+import { readFile } from 'node:fs/promises'
 import { describe, expect, test } from 'vitest'
 import { drive } from '../../../src/sqlite/host/drive.ts'
 import { check } from '../../../src/sqlite/policy/check.ts'
 import { disable } from '../../../src/sqlite/policy/disable.ts'
 import { enable } from '../../../src/sqlite/policy/enable.ts'
+import { faultCodes } from '../../../src/sqlite/policy/findings.ts'
 import { maintain } from '../../../src/sqlite/policy/maintain.ts'
 import { jsonText } from '../../support/sqlite/json-rows.ts'
 import { policyDatabase } from '../../support/sqlite/policy-database.ts'
@@ -173,4 +175,12 @@ describe('check', () => {
       stopped: 'interrupted',
     })
   })
+})
+
+test('docs/findings.md has every fault', async () => {
+  const page = await readFile(new URL('../../../docs/findings.md', import.meta.url), 'utf8')
+  const ofColumns = page.slice(page.indexOf('## Compressed columns'))
+  const faults = ofColumns.slice(ofColumns.indexOf('| fault '), ofColumns.indexOf('| remark '))
+  const documented = [...faults.matchAll(/^\| `([a-z-]+)` +\|/gm)].map(([, code]) => code!)
+  expect(documented.filter((code) => code !== 'column-unlisted').toSorted()).toEqual([...faultCodes].toSorted())
 })
