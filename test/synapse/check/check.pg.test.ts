@@ -276,6 +276,9 @@ test('P3: holds no lock but ACCESS SHARE', async () => {
 test('docs/findings.md has every code with its sentence', async () => {
   const page = await readFile(new URL('../../../docs/findings.md', import.meta.url), 'utf8')
   const ofStateGroups = page.slice(page.indexOf('## State groups'), page.indexOf('## Compressed columns'))
-  const documented = [...ofStateGroups.matchAll(/^\| `([a-z-]+)` +\| (.+?) +\|/gm)].map(([, code, sentence]) => [code, sentence])
+  const documented = [...ofStateGroups.matchAll(/^\| `([a-z-]+)` +\| (.+?) +\|/gm)].map(([, code, sentence]) => [
+    code,
+    sentence,
+  ])
   expect(documented).toEqual(Object.entries(findingExplanations))
 })
