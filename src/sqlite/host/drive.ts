@@ -1,6 +1,7 @@
 // Runs a piece of policy over a connection, from its first request to its result. Synchronous, as SQLite is: for a worker thread or a
 // command of its own, because a pause is a pause of the whole thread.
 import type { SqliteDriver } from '../../database/sqlite-driver.ts'
+import { answered } from '../policy/request.ts'
 import type { LogLevel, Policy, PolicyEvent, Request } from '../policy/request.ts'
 
 export interface DriveOptions {
@@ -17,18 +18,7 @@ export interface DriveOptions {
  * @throws SqlError what a statement failed with, where the policy does not catch it; TampError what the policy throws
  */
 export function drive<Result>(policy: Policy<Result>, driver: SqliteDriver, options: DriveOptions = {}): Result {
-  let step = policy.next()
-  while (step.done !== true) {
-    let answer: unknown
-    try {
-      answer = answerTo(step.value, driver, options)
-    } catch (error) {
-      step = policy.throw(error)
-      continue
-    }
-    step = policy.next(answer)
-  }
-  return step.value
+  return answered(policy, (request) => answerTo(request, driver, options))
 }
 
 function answerTo(request: Request, driver: SqliteDriver, options: DriveOptions): unknown {

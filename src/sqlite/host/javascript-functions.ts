@@ -33,7 +33,7 @@ export function addJavaScriptFunctions(database: Database.Database | DatabaseSyn
     if (data === null) return null
     const frame = compressedBytes(data)
     const bytes = dictionary instanceof Uint8Array ? dictionary : dictionaries.find(idOf(dictionary), scopeOf(compact))
-    const whole = isCompact(compact) ? Buffer.concat([magic, frame]) : frame
+    const whole = isTrue(compact) ? Buffer.concat([magic, frame]) : frame
     return last.decoded(whole, bytes, isTrue(isText))
   }
   const decompressColumn: SqlFunction = (data, isText, dictionary, compact) =>
@@ -196,8 +196,6 @@ function compressedBytes(data: Value): Uint8Array {
 function isTrue(value: Value | undefined): boolean {
   return Number(value ?? 0) !== 0
 }
-
-const isCompact = isTrue
 
 function idOf(dictionary: Value): number {
   return dictionary === null ? -1 : Number(dictionary)

@@ -7,9 +7,9 @@ import { cellError, compressedColumn } from './compressed-column.ts'
 import type { CompressedColumn } from './compressed-column.ts'
 import { missingText } from './findings.ts'
 import type { Findings } from './findings.ts'
-import { now, query, queryRow, queryValue, tell } from './request.ts'
+import { now, query, queryValue, tell } from './request.ts'
 import type { Policy } from './request.ts'
-import { keyTerms, keyValues, readKey, requireProgress, within } from './row-key.ts'
+import { endOfRows, requireProgress, within } from './row-key.ts'
 import type { KeyRange, RowKey } from './row-key.ts'
 import { endsRun, reasonOf } from './sql-failures.ts'
 import type { WorkBudget } from './work-budget.ts'
@@ -36,7 +36,7 @@ export function* checkCells(
       if (stopped !== undefined) return { cells, stopped }
       const start = yield* now()
       const weight = Math.ceil(pace.weight())
-      const range: KeyRange = { after, upto: yield* endOfRows(column, after, weight) }
+      const range: KeyRange = { after, upto: yield* endOfRows(column, `${column.rows} WHERE true`, after, weight) }
       cells += yield* budget.patiently(() => checkRange(column, range, dictionaries, used, findings))
       const seconds = (yield* now()) - start
       pace.took(weight, seconds)
@@ -120,15 +120,4 @@ function* checkUse(column: CompressedColumn, used: ReadonlySet<number>, findings
         `${column.lane} dictionary ${String(id)}`,
         `it was replaced by a better one, and cells still need it (${String(bytes)} bytes): maintain with recompress`,
       )
-}
-
-function* endOfRows(column: CompressedColumn, after: RowKey | undefined, rows: number): Policy<RowKey | undefined> {
-  const { sql, params } = within(column, { after, upto: undefined })
-  const found = yield* queryRow(
-    `SELECT ${keyValues(column.key).join(', ')} FROM ${column.rows} WHERE true${sql}
-     ORDER BY ${keyTerms(column.key).join(', ')} LIMIT 1 OFFSET ?`,
-    ...params,
-    rows - 1,
-  )
-  return found === undefined ? undefined : readKey(found)
 }

@@ -149,7 +149,7 @@ function* requireNothingInTheWay(table: Table, column: string): Policy<void> {
       known.some((other) => sameName(other.name, object)) ||
       (kind === 'index' &&
         [pendingIndex(table.name, column), `_${column}_dict_idx`].some((other) => sameName(other, object)))
-    if (!isOurs && mentionsColumn(String(sql), dict) && mentionsTable(String(sql), rowsTable(table.name)))
+    if (!isOurs && mentions(String(sql), dict) && mentions(String(sql), rowsTable(table.name)))
       throw new TampError(
         'failed',
         `The ${kind} ${object} reads ${quoted(dict)} of ${quoted(rowsTable(table.name))}, which goes.`,
@@ -160,11 +160,9 @@ function* requireNothingInTheWay(table: Table, column: string): Policy<void> {
   }
 }
 
-function mentionsColumn(sql: string, name: string): boolean {
+function mentions(sql: string, name: string): boolean {
   return tokensOf(sql).some((token) => isReference(token, name))
 }
-
-const mentionsTable = mentionsColumn
 
 function* planned({ table, column }: Found): Policy<Disabled> {
   const change = yield* changeOf(table, column)

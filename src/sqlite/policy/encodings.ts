@@ -101,7 +101,7 @@ export class Encodings {
     const stored = yield* this.#budget.patiently(() => dictionaryOf(this.#column, key))
     if (stored === undefined) return
     const found = yield* this.#train(key, whole, cells, stored, leastGainAskedFor)
-    if (found?.left === undefined && found !== undefined) this.#known.set(key, found)
+    if (found !== undefined && found.left === undefined) this.#known.set(key, found)
   }
 
   *#storedOrBetter(key: string, stored: StoredDictionary): Policy<Destination> {
@@ -113,7 +113,7 @@ export class Encodings {
       const size = (yield* this.#groupSizes()).get(key)
       if (size !== undefined && tooSmall(this.#column, size) === undefined) {
         const found = yield* this.#train(key, size, this.#pending(key, size), stored)
-        if (found?.left === undefined && found !== undefined) return found
+        if (found !== undefined && found.left === undefined) return found
       }
     }
     return { left: undefined, dictionary: stored.id, level }

@@ -14,7 +14,7 @@ import { inspect } from './inspect.ts'
 import type { InspectOptions } from './inspect.ts'
 import { maintain } from './maintain.ts'
 import type { MaintainOptions } from './maintain.ts'
-import { log, SqlError } from './request.ts'
+import { answered, log, SqlError } from './request.ts'
 import type { LogLevel, Policy, Request, Row, Value } from './request.ts'
 
 /** What the extension does for the policy, each for the request of that name. */
@@ -43,7 +43,7 @@ export type Answer =
 /** Calls the entry point that has the name of a SQL function, with that function's arguments. Never throws. */
 export function run(host: Host, entryPoint: string, args: readonly Value[]): Answer {
   try {
-    return { done: true, value: drive(entryPoints[entryPoint]!(...args), host) }
+    return { done: true, value: answered(entryPoints[entryPoint]!(...args), (request) => answerTo(request, host)) }
   } catch (error) {
     if (error instanceof TampError) {
       const cause = error.cause instanceof SqlError ? error.cause.code : null
@@ -200,21 +200,6 @@ function parseOptions(json: Value, { required, optional }: Command): Options {
 function printed(_key: string, value: unknown): unknown {
   if (typeof value === 'bigint') return value.toString()
   return value instanceof Uint8Array ? Array.from(value, (byte) => byte.toString(16).padStart(2, '0')).join('') : value
-}
-
-function drive<Result>(policy: Policy<Result>, host: Host): Result {
-  let step = policy.next()
-  while (step.done !== true) {
-    let answer: unknown
-    try {
-      answer = answerTo(step.value, host)
-    } catch (error) {
-      step = policy.throw(error)
-      continue
-    }
-    step = policy.next(answer)
-  }
-  return step.value
 }
 
 function answerTo(request: Request, host: Host): unknown {

@@ -6,7 +6,7 @@ import { bytesOf, usualType } from './compressed-column.ts'
 import type { CompressedColumn } from './compressed-column.ts'
 import { execute, query, queryRow, queryValue } from './request.ts'
 import type { Policy, Value } from './request.ts'
-import { keyTerms, keyValues, readKey, requireProgress, within } from './row-key.ts'
+import { endOfRows, keyTerms, keyValues, readKey, requireProgress, within } from './row-key.ts'
 import type { KeyRange, RowKey } from './row-key.ts'
 
 /** Pending rows that are stored the same way. */
@@ -97,7 +97,7 @@ const countedGroups = 20_000
 export function* allGroups(column: CompressedColumn): Policy<readonly Group[]> {
   const counted = new Map<string, Group>()
   for (let after: RowKey | undefined; ;) {
-    const upto: RowKey | undefined = yield* endOfRows(column, after, countedRows)
+    const upto: RowKey | undefined = yield* endOfRows(column, pendingOf(column), after, countedRows)
     for (const group of yield* groups(column, { after, upto })) {
       const name = JSON.stringify([String(group.key), group.key === null, group.usual])
       const { rows, bytes } = counted.get(name) ?? { rows: 0, bytes: 0 }
@@ -115,16 +115,9 @@ export function* allGroups(column: CompressedColumn): Policy<readonly Group[]> {
   }
 }
 
-function* endOfRows(column: CompressedColumn, after: RowKey | undefined, rows: number): Policy<RowKey | undefined> {
-  const { key, pending, indexedBy } = column
-  const { sql, params } = within(column, { after, upto: undefined })
-  const found = yield* queryRow(
-    `SELECT ${keyValues(key).join(', ')} FROM ${column.rows}${indexedBy} WHERE ${pending}${sql}
-     ORDER BY ${keyTerms(key).join(', ')} LIMIT 1 OFFSET ?`,
-    ...params,
-    rows - 1,
-  )
-  return found === undefined ? undefined : readKey(found)
+/** The pending rows, found by their index. */
+function pendingOf({ rows, indexedBy, pending }: CompressedColumn): string {
+  return `${rows}${indexedBy} WHERE ${pending}`
 }
 
 /** Encodings of one statement, at most: every row is compared with them one after the other. */

@@ -56,6 +56,25 @@ export type PolicyEvent =
 /** A piece of policy: yields requests, gets their answers, ends with a result. */
 export type Policy<Result> = Generator<Request, Result, unknown>
 
+/**
+ * The result of a policy whose requests `answer` answers; what `answer` throws the policy is told as the failure of that request.
+ * @throws what the policy throws or does not catch
+ */
+export function answered<Result>(policy: Policy<Result>, answer: (request: Request) => unknown): Result {
+  let step = policy.next()
+  while (step.done !== true) {
+    let given: unknown
+    try {
+      given = answer(step.value)
+    } catch (error) {
+      step = policy.throw(error)
+      continue
+    }
+    step = policy.next(given)
+  }
+  return step.value
+}
+
 /** Runs one statement and gives all its rows. @throws SqlError */
 export function* query(sql: string, ...params: readonly Value[]): Policy<readonly Row[]> {
   return (yield { kind: 'query', sql, params }) as readonly Row[]

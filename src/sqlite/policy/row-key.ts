@@ -99,6 +99,25 @@ export function within({ key }: { readonly key: readonly KeyPart[] }, { after, u
   }
 }
 
+/**
+ * The key of the row that is `rows` rows behind `after`; undefined where there are fewer.
+ * @param from the table and a condition, without ORDER BY
+ */
+export function* endOfRows(
+  { key }: { readonly key: readonly KeyPart[] },
+  from: string,
+  after: RowKey | undefined,
+  rows: number,
+): Policy<RowKey | undefined> {
+  const { sql, params } = within({ key }, { after, upto: undefined })
+  const found = yield* queryRow(
+    `SELECT ${keyValues(key).join(', ')} FROM ${from}${sql} ORDER BY ${keyTerms(key).join(', ')} LIMIT 1 OFFSET ?`,
+    ...params,
+    rows - 1,
+  )
+  return found === undefined ? undefined : readKey(found)
+}
+
 /** The key for people. */
 export function* spokenKey(key: RowKey): Policy<string> {
   const values = key.map(bound)
