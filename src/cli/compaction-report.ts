@@ -49,7 +49,7 @@ function tableBlock({ lanes, before, after, bound }: Report, verbose: boolean, t
         rows.map((lane) => [
           printable(lane.lane),
           ...figures(lane.before, lane.after, lane.bound),
-          `${count(lane.onTheWay.rows)} / ${count(lane.onTheWay.maxDepth)}`,
+          `${count(lane.onTheWay.rows)} / ${count(lane.onTheWay.maxDepth ?? 0)}`,
         ]),
         lanes.length > 1 ? [`${counted(lanes.length, 'room')}`, ...figures(before, after, bound), ''] : undefined,
         { title: (text) => terminal.style('dim', text) },

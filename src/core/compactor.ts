@@ -35,4 +35,6 @@ export interface Compactor<Facts, Item extends Unit> {
     facts: Facts,
     signal: AbortSignal,
   ): Promise<{ readonly after: Measure; readonly checked: number; readonly mismatches: number }>
+  /** Lets go of what reading a scope has kept open for its units. Called once, when the lane has ended, however it did. */
+  release?(facts: Facts): Promise<void>
 }

@@ -8,6 +8,8 @@ export type ErrorCode =
   | 'no-such-database'
   | 'no-permission' // the role may not read or write what the command needs
   | 'no-such-room'
+  | 'no-such-bucket'
+  | 'no-checkpoint' // nothing has been published yet, or nothing long enough ago
   | 'not-installed' // a part that this needs, such as an embedded server, is not here
   | 'no-library' // the SQLite extension is not there, and cannot be built
   | 'unknown-schema'
@@ -24,6 +26,8 @@ const exitStatuses: Readonly<Record<ErrorCode, number>> = {
   'no-such-database': 1,
   'no-permission': 1,
   'no-such-room': 1,
+  'no-such-bucket': 1,
+  'no-checkpoint': 1,
   'not-installed': 1,
   'no-library': 1,
   'unknown-schema': 10,

@@ -29,6 +29,7 @@ export interface Measure {
 /** The least a plan of any kind could reach. `exact` is false where it is an estimate. */
 export interface Bound {
   readonly rows: number
+  readonly operations?: number
   readonly exact: boolean
 }
 
@@ -48,7 +49,7 @@ export interface LanePlan {
   readonly after: Measure
   readonly bound: Bound
   /** The worst met at any moment while the plan is carried out. */
-  readonly onTheWay: { readonly rows: number; readonly maxDepth: number }
+  readonly onTheWay: { readonly rows: number; readonly maxDepth?: number }
   /** Of how many items (groups) the stored form changes. */
   readonly changes: number
   /** Items whose answer under the plan was compared with today's by fingerprint, and how many differed. */

@@ -101,10 +101,11 @@ class Run<Facts, Item extends Unit> {
   async #lane(scope: Scope): Promise<void> {
     const { lane, rowsEstimate } = scope
     let rowsLeft = rowsEstimate
+    let facts: Facts | undefined
     try {
       this.#options.onEvent?.({ type: 'reading', lane, rowsEstimate })
       const started = performance.now()
-      const facts = await this.#compactor.read(lane, this.#readSignal)
+      facts = await this.#compactor.read(lane, this.#readSignal)
       await this.#rest((performance.now() - started) / 1000)
       const { plan, units } = await this.#plan(facts)
       if (plan.proof.mismatches > 0) {
@@ -127,6 +128,7 @@ class Run<Facts, Item extends Unit> {
     } catch (error) {
       this.#fail(lane, error)
     } finally {
+      if (facts !== undefined) await this.#compactor.release?.(facts)
       this.#rowsDone += rowsLeft
       this.#tellStatus(null)
     }
@@ -271,6 +273,9 @@ class Run<Facts, Item extends Unit> {
       after: total(lanes.map((lane) => lane.after)),
       bound: {
         rows: lanes.reduce((sum, lane) => sum + lane.bound.rows, 0),
+        ...(lanes.some((lane) => lane.bound.operations !== undefined)
+          ? { operations: lanes.reduce((sum, lane) => sum + (lane.bound.operations ?? 0), 0) }
+          : {}),
         exact: lanes.every((lane) => lane.bound.exact),
       },
       units: this.#units,
@@ -314,6 +319,9 @@ function total(measures: readonly Measure[]): Measure {
           meanDepth:
             Math.round((sum((measure) => (measure.meanDepth ?? 0) * (measure.groups ?? 0)) / groups) * 10) / 10,
         }),
+    ...(measures.some((measure) => measure.operations !== undefined)
+      ? { operations: sum((measure) => measure.operations) }
+      : {}),
     rows: sum((measure) => measure.rows),
     bytesEstimate: sum((measure) => measure.bytesEstimate),
   }

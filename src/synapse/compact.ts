@@ -6,9 +6,9 @@ import type { Measure, Report } from '../core/report.ts'
 import { run } from '../core/run.ts'
 import type { RunOptions } from '../core/run.ts'
 import type { Left, Outcome } from '../core/unit.ts'
-import { sqlState } from '../database/failures.ts'
 import { describeFailure, isConnectionLost, isRetryable } from '../database/postgres.ts'
-import type { Connection } from '../database/postgres.ts'
+import { RunLock, stateGroupsLock } from '../database/run-lock.ts'
+import { Sessions } from '../database/sessions.ts'
 import type { SynapseDatabase } from './database.ts'
 import { hashKeyWords } from './read/entry-hash.ts'
 import { fingerprints, sameFingerprint } from './plan/fingerprints.ts'
@@ -26,7 +26,7 @@ import { requireRooms } from './require-rooms.ts'
 import { measure, planRoom } from './plan/room-plan.ts'
 import type { PlanOptions, RoomPlan } from './plan/room-plan.ts'
 import { RowReader } from './move/row-reader.ts'
-import { RunLock, requireWritable } from './move/run-lock.ts'
+import { requireWritable } from './move/require-writable.ts'
 import { scriptHeader, scriptUnit } from './move/script-unit.ts'
 
 export interface CompactOptions extends RunOptions, PlanOptions {
@@ -57,8 +57,6 @@ interface RoomFacts {
 
 /** Tries of one transaction before its unit is split or given up. */
 const tries = 6
-/** How long a lost server is waited for. */
-const patienceSeconds = 60
 /** How long a unit tries to get its turn among others. */
 const busySeconds = 20
 
@@ -67,7 +65,7 @@ class StateGroupCompactor implements Compactor<RoomFacts, MoveUnit>, AsyncDispos
   readonly #database: SynapseDatabase
   readonly #options: CompactOptions
   readonly #proof: ProofBudget
-  readonly #idle: Connection[] = []
+  readonly #sessions: Sessions
   readonly #readers = new WeakMap<RoomPlan, RowReader>()
   #lock: RunLock | undefined
   /** The same for all rooms of a run, so that figures before and after compare. */
@@ -77,17 +75,18 @@ class StateGroupCompactor implements Compactor<RoomFacts, MoveUnit>, AsyncDispos
     this.#database = database
     this.#options = options
     this.#proof = new ProofBudget(options.proof ?? 'budget')
+    this.#sessions = new Sessions(() => database.connectState(), options.signal)
   }
 
   /** Looks whether the role may write, and takes the lock against a second tamp. */
   async startWriting(): Promise<void> {
     await using connection = await this.#database.connectState()
     await requireWritable(connection)
-    this.#lock = await RunLock.take(() => this.#database.connectState())
+    this.#lock = await RunLock.take(() => this.#database.connectState(), stateGroupsLock)
   }
 
   async *survey(signal: AbortSignal): AsyncIterable<Scope> {
-    yield* await this.#outlasting(() => this.#scopes(signal))
+    yield* await this.#sessions.outlasting(() => this.#scopes(signal))
   }
 
   async #scopes(signal: AbortSignal): Promise<Scope[]> {
@@ -113,7 +112,7 @@ class StateGroupCompactor implements Compactor<RoomFacts, MoveUnit>, AsyncDispos
   /** Undefined where the room has no groups: the survey has seen some, so Synapse has deleted it meanwhile. */
   async #readIfThere(room: string, options: ReadRoomOptions): Promise<RoomHistory | undefined> {
     try {
-      return await this.#outlasting(() => readRoom(this.#database, room, options))
+      return await this.#sessions.outlasting(() => readRoom(this.#database, room, options))
     } catch (error) {
       if (error instanceof TampError && error.code === 'no-such-room') return undefined
       throw error
@@ -127,7 +126,7 @@ class StateGroupCompactor implements Compactor<RoomFacts, MoveUnit>, AsyncDispos
 
   async blocked(room: string): Promise<string | null> {
     if (!this.#database.schema.roomLocks) return null
-    const locks = await this.#outlasting(async () => {
+    const locks = await this.#sessions.outlasting(async () => {
       await using main = await this.#database.connectMain()
       return await main.query(
         `SELECT FROM worker_read_write_locks
@@ -157,8 +156,8 @@ class StateGroupCompactor implements Compactor<RoomFacts, MoveUnit>, AsyncDispos
   async #move(unit: MoveUnit, deadline: number = performance.now() + busySeconds * 1000): Promise<MoveResult> {
     const reader = this.#reader(unit.plan)
     for (let attempt = 1; ; attempt++) {
-      await this.#lock?.hold(() => this.#connect())
-      const connection = await this.#connection()
+      await this.#lock?.hold(() => this.#sessions.connect())
+      const connection = await this.#sessions.take()
       let result: MoveResult | undefined
       let committing = false
       try {
@@ -166,17 +165,17 @@ class StateGroupCompactor implements Compactor<RoomFacts, MoveUnit>, AsyncDispos
         reader.trim()
         committing = result.transaction !== null
         await connection.execute(committing ? 'COMMIT' : 'ROLLBACK')
-        this.#idle.push(connection)
+        this.#sessions.give(connection)
         return result
       } catch (error) {
         if (isConnectionLost(error)) {
           await connection[Symbol.asyncDispose]()
-          await this.#lock?.renew(() => this.#connect())
-          if (committing && (await this.#isCommitted(result!.transaction!))) return result!
+          await this.#lock?.renew(() => this.#sessions.connect())
+          if (committing && (await this.#sessions.isCommitted(result!.transaction!))) return result!
           if (attempt >= tries) throw error
           continue
         }
-        await this.#rollBack(connection)
+        await this.#sessions.rollBack(connection)
         if (!isRetryable(error)) throw unitFailure(error, unit)
         const late = performance.now() > deadline || this.#options.signal?.aborted === true
         if (!late && attempt < tries) await sleep(attempt * 100 * (0.5 + Math.random()))
@@ -200,83 +199,16 @@ class StateGroupCompactor implements Compactor<RoomFacts, MoveUnit>, AsyncDispos
     }
   }
 
-  async #rollBack(connection: Connection): Promise<void> {
-    try {
-      await connection.execute('ROLLBACK')
-      this.#idle.push(connection)
-    } catch {
-      await connection[Symbol.asyncDispose]()
-    }
-  }
-
-  async #connection(): Promise<Connection> {
-    return this.#idle.pop() ?? (await this.#connect())
-  }
-
-  /** A new connection; a server that is away is waited for, but not by somebody who has been told to stop. */
-  async #connect(): Promise<Connection> {
-    const { signal } = this.#options
-    const deadline = performance.now() + patienceSeconds * 1000
-    for (let pause = 100; ; pause = Math.min(2000, pause * 2)) {
-      try {
-        return await this.#database.connectState()
-      } catch (error) {
-        if (!isConnectionLost(error) || performance.now() > deadline || signal?.aborted) throw error
-        await sleep(pause, undefined, signal === undefined ? {} : { signal }).catch(() => {})
-      }
-    }
-  }
-
-  /** Does something that writes nothing; if its connection is lost, waits for the server and does it again. */
-  async #outlasting<Result>(work: () => Promise<Result>): Promise<Result> {
-    for (let attempt = 1; ; attempt++) {
-      try {
-        return await work()
-      } catch (error) {
-        if (!isConnectionLost(error) || attempt >= tries) throw error
-        await using _ = await this.#connect()
-      }
-    }
-  }
-
-  /** What became of a transaction whose COMMIT was not answered. */
-  async #isCommitted(transaction: string): Promise<boolean> {
-    const deadline = performance.now() + patienceSeconds * 1000
-    for (;;) {
-      const status = await this.#statusOf(transaction)
-      if (status !== 'in progress') return status === 'committed'
-      if (performance.now() > deadline)
-        throw new TampError('connection-failed', `The server does not say what became of transaction ${transaction}.`, {
-          hint: 'It is either whole or undone: run the command again to go on.',
-        })
-      await sleep(100)
-    }
-  }
-
-  async #statusOf(transaction: string): Promise<string | null> {
-    try {
-      return await this.#outlasting(async () => {
-        await using connection = await this.#connect()
-        const [row] = await connection.query<[string | null]>('SELECT pg_xact_status($1::text::xid8)', [transaction])
-        return row![0]
-      })
-    } catch (error) {
-      // A server that crashed before it had written anything of a transaction to its log does not know that it ever began.
-      if (sqlState(error) === '22023') return 'aborted'
-      throw error
-    }
-  }
-
   async script(unit: MoveUnit): Promise<{ text: string; left: readonly Left[] }> {
     const { pendingDeletion } = this.#database.schema
-    return await this.#outlasting(async () => {
-      const connection = await this.#connection()
+    return await this.#sessions.outlasting(async () => {
+      const connection = await this.#sessions.take()
       try {
         const full = this.#options.proof === 'full'
         const reader = this.#reader(unit.plan)
         const script = await scriptUnit(connection, pendingDeletion, unit, reader, full)
         reader.trim()
-        this.#idle.push(connection)
+        this.#sessions.give(connection)
         return script
       } catch (error) {
         await connection[Symbol.asyncDispose]()
@@ -321,7 +253,7 @@ class StateGroupCompactor implements Compactor<RoomFacts, MoveUnit>, AsyncDispos
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const connection of this.#idle) await connection[Symbol.asyncDispose]()
+    await this.#sessions[Symbol.asyncDispose]()
     await this.#lock?.[Symbol.asyncDispose]()
   }
 }

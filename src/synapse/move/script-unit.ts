@@ -2,11 +2,11 @@
 import pg from 'pg'
 import type { Left } from '../../core/unit.ts'
 import type { Connection } from '../../database/postgres.ts'
+import { stateGroupsLock } from '../../database/run-lock.ts'
 import { groupsToFence, prepareRewrites, transactionSettings } from './move-groups.ts'
 import type { Rewrite } from './move-groups.ts'
 import type { MoveUnit } from './move-unit.ts'
 import type { RowReader } from './row-reader.ts'
-import { lockKey } from './run-lock.ts'
 
 /** What a script starts with. */
 export function scriptHeader(schema: string): string {
@@ -108,7 +108,7 @@ DECLARE
   before text[] := '{}';
   counted bigint;
 BEGIN
-  IF NOT pg_try_advisory_xact_lock(${lockKey.join(', ')}) THEN
+  IF NOT pg_try_advisory_xact_lock(${stateGroupsLock.join(', ')}) THEN
     RAISE NOTICE '${name}: left alone, a tamp is at work';
     RETURN;
   END IF;

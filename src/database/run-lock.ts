@@ -1,27 +1,31 @@
-// One tamp at a time writes to a database: a session-level advisory lock. And a look, before anything, whether we may write at all.
+// One tamp at a time writes to a database: a session-level advisory lock, one for each kind of history.
 import { setTimeout as sleep } from 'node:timers/promises'
-import { TampError } from '../../core/errors.ts'
-import { isConnectionLost } from '../../database/postgres.ts'
-import type { Connection } from '../../database/postgres.ts'
+import { TampError } from '../core/errors.ts'
+import { isConnectionLost } from './postgres.ts'
+import type { Connection } from './postgres.ts'
 
-/** Key of the advisory lock: 'tamp', and the number of the compactor. */
-export const lockKey: readonly [number, number] = [0x74616d70, 1]
+/** Key of an advisory lock: 'tamp', and the number of the compactor. */
+export type LockKey = readonly [number, number]
+export const stateGroupsLock: LockKey = [0x74616d70, 1]
+export const bucketsLock: LockKey = [0x74616d70, 2]
 /** How long a server that answers may take to notice that our former session is gone. */
 const renewSeconds = 20
 
 export class RunLock implements AsyncDisposable {
+  readonly #key: LockKey
   #connection: Connection
   #renewing: Promise<void> | undefined
   #asking: Promise<unknown> | undefined
 
-  private constructor(connection: Connection) {
+  private constructor(connection: Connection, key: LockKey) {
     this.#connection = connection
+    this.#key = key
   }
 
   /** @throws TampError `locked` */
-  static async take(connect: () => Promise<Connection>): Promise<RunLock> {
+  static async take(connect: () => Promise<Connection>, key: LockKey): Promise<RunLock> {
     const connection = await connect()
-    if (await tryLock(connection)) return new RunLock(connection)
+    if (await tryLock(connection, key)) return new RunLock(connection, key)
     await connection[Symbol.asyncDispose]()
     throw locked()
   }
@@ -58,7 +62,7 @@ export class RunLock implements AsyncDisposable {
       const connection = await connect()
       deadline ??= performance.now() + renewSeconds * 1000
       try {
-        if (await tryLock(connection)) {
+        if (await tryLock(connection, this.#key)) {
           this.#connection = connection
           return
         }
@@ -76,8 +80,8 @@ export class RunLock implements AsyncDisposable {
   }
 }
 
-async function tryLock(connection: Connection): Promise<boolean> {
-  const [row] = await connection.query<[boolean]>('SELECT pg_try_advisory_lock($1, $2)', lockKey)
+async function tryLock(connection: Connection, key: LockKey): Promise<boolean> {
+  const [row] = await connection.query<[boolean]>('SELECT pg_try_advisory_lock($1, $2)', key)
   return row![0]
 }
 
@@ -85,24 +89,4 @@ function locked(): TampError {
   return new TampError('locked', 'Another tamp is at work on this database.', {
     hint: 'Wait for it to end; pg_stat_activity shows it under the application name "tamp".',
   })
-}
-
-/** @throws TampError `no-permission` where the role or the server only lets us read */
-export async function requireWritable(connection: Connection): Promise<void> {
-  const [row] = await connection.query<[string, string, boolean]>(
-    `SELECT current_user, current_setting('transaction_read_only'),
-            has_table_privilege('state_groups', 'SELECT') AND has_table_privilege('state_groups', 'UPDATE')
-        AND has_table_privilege('state_group_edges', 'INSERT') AND has_table_privilege('state_group_edges', 'UPDATE')
-        AND has_table_privilege('state_group_edges', 'DELETE')
-        AND has_table_privilege('state_groups_state', 'INSERT') AND has_table_privilege('state_groups_state', 'DELETE')`,
-  )
-  const [role, readOnly, privileged] = row!
-  if (readOnly === 'on')
-    throw new TampError('no-permission', 'The database only lets us read.', {
-      hint: 'Connect to the primary server, with a role whose default_transaction_read_only is off.',
-    })
-  if (!privileged)
-    throw new TampError('no-permission', `The role ${role} may not change the state groups.`, {
-      hint: 'Connect as the role that Synapse uses.',
-    })
 }
