@@ -20,6 +20,8 @@ export interface BucketStorage {
     readonly writeCheckpoints: boolean
     readonly customWriteCheckpoints: boolean
   }
+  /** Minutes that a write checkpoint which a client asked for is kept, where a configuration of the service says. */
+  readonly checkpointRequestRetention?: number | undefined
   /** Opens a connection whose search_path is the storage's schema alone. */
   connect(): Promise<Connection>
 }
@@ -67,7 +69,7 @@ const optional: Readonly<Record<string, Columns>> = {
  * @throws TampError `usage`, `connection-failed`, `no-such-database`, `unknown-schema`, `no-permission`
  */
 export async function openBucketStorage(location: StorageLocation = {}): Promise<BucketStorage> {
-  const { settings, schema } = locateStorage(location)
+  const { settings, schema, checkpointRequestRetention } = locateStorage(location)
   const open = async (): Promise<Connection> => {
     const connection = await connect(settings)
     try {
@@ -89,6 +91,7 @@ export async function openBucketStorage(location: StorageLocation = {}): Promise
         writeCheckpoints: found.has('write_checkpoints'),
         customWriteCheckpoints: found.has('custom_write_checkpoints'),
       },
+      checkpointRequestRetention,
       connect: open,
     }
   } catch (error) {

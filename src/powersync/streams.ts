@@ -21,7 +21,7 @@ export interface Stream {
 const knownVersions: readonly number[] = [1, 2, 3]
 
 /** All streams, newest first. @throws TampError `unknown-schema` for a storage version that is not known */
-export async function readStreams(connection: Connection): Promise<Stream[]> {
+export async function readStreams(connection: Pick<Connection, 'query'>): Promise<Stream[]> {
   // Services before storage versions have no column for them, and none for the time of the checkpoint.
   const rows = await connection.query<[number, string, number, number | null, number | null]>(
     `SELECT id, state, coalesce((to_jsonb(s) ->> 'storage_version')::int, 1), last_checkpoint,

@@ -1,0 +1,413 @@
+// Compacts the buckets of PowerSync's storage: the compactor behind `tamp powersync compact`, for use as a library.
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Compactor, Planned, Scope } from '../core/compactor.ts'
+import { TampError } from '../core/errors.ts'
+import type { Measure } from '../core/report.ts'
+import { run } from '../core/run.ts'
+import type { RunOptions } from '../core/run.ts'
+import type { Left, Outcome } from '../core/unit.ts'
+import { describeFailure, isConnectionLost, isRetryable } from '../database/postgres.ts'
+import { RunLock, bucketsLock } from '../database/run-lock.ts'
+import { Sessions } from '../database/sessions.ts'
+import { awaitSafeCheckpoint, defaultGrace, safeCheckpoint } from './checkpoint.ts'
+import { analyse, analyseForWork } from './compact/analyse.ts'
+import { compacted, verification } from './compact/analysis-sql.ts'
+import { AnalysisOutdated, applySlice } from './compact/apply-slice.ts'
+import type { SliceResult } from './compact/apply-slice.ts'
+import { changedBuckets } from './compact/changed-buckets.ts'
+import { laneChanges, laneMeasures, lanesOf, slicesOf } from './compact/lane.ts'
+import type { Lane, LaneFacts, SliceUnit } from './compact/lane.ts'
+import { requireWritable } from './compact/require-writable.ts'
+import { scriptHeader, scriptSlice } from './compact/script-slice.ts'
+import { serviceIsCompacting } from './compact/service-compactor.ts'
+import { defaultRetention, oldWriteCheckpoints } from './compact/write-checkpoints.ts'
+import type { BucketStorage } from './database.ts'
+import { DefinitionTotals } from './definition-totals.ts'
+import { Ledger } from './ledger.ts'
+import type { BucketMeasure, BucketReport, BucketSelection, SafeCheckpoint } from './report.ts'
+import { bucketSpace } from './space.ts'
+import { servedStream } from './streams.ts'
+import type { Stream } from './streams.ts'
+
+export interface CompactOptions extends RunOptions, BucketSelection {
+  /** Seconds for which a checkpoint must have been published before operations up to it are packed. Default 600; 0 where no client is served. */
+  readonly grace?: number | undefined
+  /** Read every bucket, also those that the ledger says are compacted. */
+  readonly full?: boolean | undefined
+  /** Ask in the transaction about every operation that is changed whether it is superseded, or about a sample. Default `budget`. */
+  readonly proof?: 'full' | 'budget' | undefined
+  /** Minutes after which write checkpoints that a client asked for are removed. Default 60. */
+  readonly checkpointRequestRetention?: number | undefined
+}
+
+/**
+ * Plans, and in mode `execute` carries out, the compaction of a storage's buckets.
+ * @throws TampError `no-checkpoint`, `no-such-bucket`, `locked`, `no-permission`, `connection-failed`; everything smaller is in the report
+ */
+export async function compactBuckets(storage: BucketStorage, options: CompactOptions): Promise<BucketReport> {
+  const started = performance.now()
+  await using compactor = new BucketCompactor(storage, options)
+  await compactor.begin()
+  const left =
+    options.maxSeconds === undefined ? {} : { maxSeconds: options.maxSeconds - (performance.now() - started) / 1000 }
+  const report = await run(compactor, { ...options, ...left })
+  return await compactor.finish(report)
+}
+
+/** Tries of one transaction before its slice is given up. */
+const tries = 6
+/** How long a slice tries to get its turn among others, and how long the service's own compactor is waited for at a time. */
+const busySeconds = 20
+
+class BucketCompactor implements Compactor<LaneFacts, SliceUnit>, AsyncDisposable {
+  readonly command = 'powersync compact'
+  readonly #storage: BucketStorage
+  readonly #options: CompactOptions
+  readonly #sessions: Sessions
+  readonly #executes: boolean
+  readonly #totals = new DefinitionTotals()
+  readonly #notes: string[] = []
+  readonly #faults: Left[] = []
+  readonly #lanes = new Map<string, Lane>()
+  #lock: RunLock | undefined
+  #ledger!: Ledger
+  #stream!: Stream
+  #checkpoint: SafeCheckpoint | null = null
+  #bound = 0
+  #spaceBefore!: BucketReport['space']['before']
+  #unchanged = 0
+  /** Lanes that are done, every bucket of them. */
+  #lanesDone = 0
+
+  constructor(storage: BucketStorage, options: CompactOptions) {
+    this.#storage = storage
+    this.#options = options
+    this.#executes = options.mode === 'execute'
+    this.#sessions = new Sessions(() => storage.connect(), options.signal)
+  }
+
+  /** Finds the stream and the bound; where the run writes, looks whether the role may, and takes the lock against a second tamp. */
+  async begin(): Promise<void> {
+    const { grace = defaultGrace, mode, write, signal, maxSeconds, onEvent } = this.#options
+    if (this.#executes) {
+      await using connection = await this.#storage.connect()
+      await requireWritable(connection, this.#storage)
+      this.#lock = await RunLock.take(() => this.#storage.connect(), bucketsLock)
+    }
+    await using connection = await this.#storage.connect()
+    const stream = await servedStream(connection)
+    this.#ledger = await Ledger.open(connection, this.#storage.schema, stream.id, this.#executes)
+    if (this.#executes) {
+      const found = await awaitSafeCheckpoint(connection, this.#ledger, {
+        grace,
+        signal: AbortSignal.any([
+          signal ?? new AbortController().signal,
+          ...(maxSeconds === undefined ? [] : [AbortSignal.timeout(Math.max(0, maxSeconds * 1000))]),
+        ]),
+        tell: (waiting) => onEvent?.({ type: 'status', percentDone: 0, unitsDone: 0, secondsRemaining: null, waiting }),
+      })
+      this.#stream = found.stream
+      this.#checkpoint = found.checkpoint
+      if (!this.#ledger.there)
+        this.#notes.push('The role may not keep a ledger (schema tamp): the next run has to read every bucket again.')
+    } else {
+      this.#stream = stream
+      this.#checkpoint = await safeCheckpoint(connection, stream, this.#ledger, grace)
+      if (this.#checkpoint === null)
+        this.#notes.push(
+          `No checkpoint is known to have been published ${grace} s ago. The figures assume the newest, ${stream.lastCheckpoint}: ` +
+            `execution would wait until it is that old.`,
+        )
+    }
+    this.#bound = this.#checkpoint?.opId ?? stream.lastCheckpoint
+    this.#spaceBefore = await bucketSpace(connection)
+    if (mode === 'script') await write?.(scriptHeader(this.#storage.schema, this.#stream.id, this.#bound))
+  }
+
+  async *survey(signal: AbortSignal): AsyncIterable<Scope> {
+    const { buckets, definitions, full = false } = this.#options
+    const whole = buckets === undefined && definitions === undefined
+    const changed = await this.#sessions.outlasting(async () => {
+      await using connection = await this.#sessions.connect()
+      const cancel = (): void => void connection.cancel()
+      signal.addEventListener('abort', cancel, { once: true })
+      try {
+        if (whole && !full && (await this.#ledger.streamCompactedTo(connection)) >= this.#bound) return undefined
+        return await changedBuckets(
+          connection,
+          this.#stream.id,
+          this.#bound,
+          { buckets, definitions },
+          full ? undefined : this.#ledger,
+        )
+      } catch (error) {
+        if (signal.aborted) throw new TampError('interrupted', 'Interrupted.', { cause: error })
+        throw error
+      } finally {
+        signal.removeEventListener('abort', cancel)
+      }
+    })
+    if (changed === undefined) {
+      this.#notes.push(`Every bucket is compacted up to checkpoint ${this.#bound} already.`)
+      return
+    }
+    this.#unchanged = changed.unchanged
+    for (const lane of lanesOf(changed.buckets)) {
+      this.#lanes.set(lane.name, lane)
+      yield { lane: lane.name, rowsEstimate: lane.operations }
+    }
+  }
+
+  async read(name: string, signal: AbortSignal): Promise<LaneFacts> {
+    const lane = this.#lanes.get(name)!
+    const scope = { group: this.#stream.id, bound: this.#bound, buckets: lane.buckets }
+    const facts = await this.#sessions.outlasting(async () => {
+      const connection = await this.#sessions.take()
+      const cancel = (): void => void connection.cancel()
+      signal.addEventListener('abort', cancel, { once: true })
+      try {
+        const buckets = this.#executes ? await analyseForWork(connection, scope) : await analyse(connection, scope)
+        if (!this.#executes) this.#sessions.give(connection)
+        return { buckets, connection: this.#executes ? connection : undefined }
+      } catch (error) {
+        await connection[Symbol.asyncDispose]()
+        if (signal.aborted) throw new TampError('interrupted', 'Interrupted.', { cause: error })
+        throw error
+      } finally {
+        signal.removeEventListener('abort', cancel)
+      }
+    })
+    for (const { bucket, fault } of facts.buckets)
+      if (fault !== null) this.#faults.push({ subject: bucket, reason: fault })
+    return { lane, scope, ...facts, left: leftOf(facts.buckets), abandoned: undefined, after: undefined }
+  }
+
+  plan(facts: LaneFacts): Planned<SliceUnit> {
+    const { before, after } = laneMeasures(facts)
+    return {
+      plan: {
+        lane: facts.lane.name,
+        before,
+        after,
+        bound: { rows: before.rows, operations: before.rows + facts.buckets.length, exact: true },
+        onTheWay: { rows: before.rows },
+        changes: laneChanges(facts),
+        proof: { checked: 0, mismatches: 0 },
+        findings: [],
+        notes: [],
+      },
+      units: (weight) => slicesOf(facts, weight),
+    }
+  }
+
+  /** The service's own compactor goes first: its updates carry no guard, ours do. */
+  async blocked(): Promise<string | null> {
+    const deadline = performance.now() + busySeconds * 1000
+    for (;;) {
+      const busy = await this.#sessions.outlasting(async () => {
+        const connection = await this.#sessions.take()
+        try {
+          const found = await serviceIsCompacting(connection)
+          this.#sessions.give(connection)
+          return found
+        } catch (error) {
+          await connection[Symbol.asyncDispose]()
+          throw error
+        }
+      })
+      if (!busy) return null
+      if (performance.now() > deadline || this.#options.signal?.aborted)
+        return "the service's own compactor is at work; run the command again when it has ended"
+      await sleep(1000)
+    }
+  }
+
+  async apply(unit: SliceUnit): Promise<Outcome> {
+    const { facts } = unit
+    if (facts.abandoned !== undefined) return { status: 'skipped', reason: facts.abandoned }
+    try {
+      const { checked } = await this.#slice(unit)
+      facts.left.clear -= unit.clear?.operations ?? 0
+      facts.left.move -= unit.move === undefined ? 0 : unit.move.upTo - unit.move.above
+      return { status: 'done', left: [], checked }
+    } catch (error) {
+      if (error instanceof TampError && (error.code === 'connection-failed' || error.code === 'locked')) throw error
+      if (error instanceof AnalysisOutdated) {
+        facts.abandoned = `somebody else changed it meanwhile (${error.message}); the next run goes on`
+        return { status: 'skipped', reason: facts.abandoned }
+      }
+      const { message, code } = describeFailure(error)
+      facts.abandoned = `an earlier part of it failed: ${message}`
+      return { status: 'failed', reason: message, proof: code === 'proof-failed' }
+    }
+  }
+
+  /** Runs a slice's transaction until it is committed. */
+  async #slice(unit: SliceUnit): Promise<SliceResult> {
+    const deadline = performance.now() + busySeconds * 1000
+    const { facts } = unit
+    for (let attempt = 1; ; attempt++) {
+      await this.#lock?.hold(() => this.#sessions.connect())
+      const connection = (facts.connection ??= await this.#rebuild(facts))
+      let result: SliceResult | undefined
+      try {
+        result = await applySlice(connection, unit, this.#options.proof === 'full')
+        await connection.execute('COMMIT')
+        return result
+      } catch (error) {
+        if (isConnectionLost(error)) {
+          facts.connection = undefined
+          await connection[Symbol.asyncDispose]()
+          await this.#lock?.renew(() => this.#sessions.connect())
+          if (result !== undefined && (await this.#sessions.isCommitted(result.transaction))) return result
+          if (attempt >= tries) throw error
+          continue
+        }
+        try {
+          await connection.execute('ROLLBACK')
+        } catch {
+          facts.connection = undefined
+          await connection[Symbol.asyncDispose]()
+        }
+        if (!isRetryable(error)) throw error
+        if (attempt >= tries || performance.now() > deadline || this.#options.signal?.aborted === true)
+          throw new TampError('failed', `others kept it busy: ${describeFailure(error).message}`)
+        await sleep(attempt * 100 * (0.5 + Math.random()))
+      }
+    }
+  }
+
+  /** Makes the work tables again after a connection was lost. Slices keep their numbers, as they count from the end. */
+  async #rebuild(facts: LaneFacts): Promise<NonNullable<LaneFacts['connection']>> {
+    const connection = await this.#sessions.take()
+    try {
+      const left = leftOf(await analyseForWork(connection, facts.scope))
+      if (left.clear !== facts.left.clear || left.move !== facts.left.move)
+        throw new AnalysisOutdated(
+          `${left.clear} operations to clear and ${left.move} to move are left where it should be ${facts.left.clear} and ${facts.left.move}`,
+        )
+      return connection
+    } catch (error) {
+      await connection[Symbol.asyncDispose]()
+      throw error
+    }
+  }
+
+  async script(unit: SliceUnit): Promise<{ text: string; left: readonly Left[] }> {
+    return { text: scriptSlice(unit), left: [] }
+  }
+
+  async verify(
+    facts: LaneFacts,
+    signal: AbortSignal,
+  ): Promise<{ after: Measure; checked: number; mismatches: number }> {
+    const after = new Map<string, BucketMeasure>()
+    const before = new Map(facts.buckets.map(({ bucket, fingerprint }) => [bucket, fingerprint]))
+    let mismatches = 0
+    await this.#sessions.outlasting(async () => {
+      const connection = await this.#sessions.take()
+      const cancel = (): void => void connection.cancel()
+      signal.addEventListener('abort', cancel, { once: true })
+      try {
+        const rows = await connection.query<[string, string, number, number, number]>(verification(facts.scope))
+        this.#sessions.give(connection)
+        mismatches = 0
+        for (const [bucket, fingerprint, operations, live, bytesEstimate] of rows) {
+          after.set(bucket, { operations, rows: live, bytesEstimate })
+          if (before.get(bucket) !== fingerprint) mismatches++
+        }
+        mismatches += facts.buckets.filter(({ bucket }) => !after.has(bucket)).length
+      } catch (error) {
+        await connection[Symbol.asyncDispose]()
+        if (signal.aborted) throw new TampError('interrupted', 'Interrupted.', { cause: error })
+        throw error
+      } finally {
+        signal.removeEventListener('abort', cancel)
+      }
+    })
+    if (mismatches === 0) facts.after = after
+    const sum = (of: (measure: BucketMeasure) => number): number =>
+      [...after.values()].reduce((total, one) => total + of(one), 0)
+    return {
+      after: {
+        operations: sum((one) => one.operations),
+        rows: sum((one) => one.rows),
+        bytesEstimate: sum((one) => one.bytesEstimate),
+      },
+      checked: facts.buckets.length,
+      mismatches,
+    }
+  }
+
+  /** Takes note of what has become of the lane's buckets. */
+  async release(facts: LaneFacts): Promise<void> {
+    for (const bucket of facts.buckets) {
+      const now = { operations: bucket.operations, rows: bucket.rows, bytesEstimate: bucket.bytes }
+      const then = this.#executes ? (facts.after?.get(bucket.bucket) ?? now) : compacted(bucket)
+      this.#totals.add(bucket.definition, now, then)
+    }
+    const done =
+      laneChanges(facts) === 0 || (facts.after !== undefined && facts.left.clear === 0 && facts.left.move === 0)
+    if (done) this.#lanesDone++
+    const connection = facts.connection
+    facts.connection = undefined
+    if (!this.#executes) return
+    if (connection !== undefined) this.#sessions.give(connection)
+    if (!done) return
+    try {
+      const recorder = await this.#sessions.take()
+      const sound = facts.buckets.filter(({ fault }) => fault === null).map(({ bucket }) => bucket)
+      await this.#ledger.bucketsAreCompacted(recorder, sound, this.#bound)
+      this.#sessions.give(recorder)
+    } catch {
+      // The next run reads these buckets again: nothing else is lost.
+    }
+  }
+
+  /** Completes the report with what only the whole run knows. */
+  async finish(report: Awaited<ReturnType<typeof run>>): Promise<BucketReport> {
+    const { checkpointRequestRetention = defaultRetention, buckets, definitions, mode } = this.#options
+    let space = { before: this.#spaceBefore, after: this.#spaceBefore }
+    try {
+      await using connection = await this.#storage.connect()
+      if (this.#executes) {
+        const whole = buckets === undefined && definitions === undefined && this.#faults.length === 0
+        if (whole && report.complete && this.#lanesDone === this.#lanes.size)
+          await this.#ledger.streamIsCompacted(connection, this.#bound)
+        space = { ...space, after: await bucketSpace(connection) }
+      }
+      if (mode !== 'script') {
+        const old = await oldWriteCheckpoints(connection, this.#storage, checkpointRequestRetention, this.#executes)
+        if (old > 0)
+          this.#notes.push(
+            `${old} write checkpoints that clients asked for more than ${checkpointRequestRetention} minutes ago ${this.#executes ? 'were removed' : 'would be removed'}.`,
+          )
+      }
+    } catch (error) {
+      this.#notes.push(`The end of the run could not be recorded: ${describeFailure(error).message}`)
+    }
+    const { id, state, storageVersion } = this.#stream
+    return {
+      ...report,
+      skipped: [...report.skipped, ...this.#faults],
+      stream: { id, state, storageVersion },
+      checkpoint: this.#checkpoint,
+      definitions: this.#totals.list(),
+      unchangedBuckets: this.#unchanged,
+      space,
+      notes: this.#notes,
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#sessions[Symbol.asyncDispose]()
+    await this.#lock?.[Symbol.asyncDispose]()
+  }
+}
+
+function leftOf(buckets: LaneFacts['buckets']): { clear: number; move: number } {
+  return {
+    clear: buckets.reduce((sum, bucket) => sum + bucket.toClear, 0),
+    move: buckets.reduce((sum, bucket) => sum + bucket.moves, 0),
+  }
+}

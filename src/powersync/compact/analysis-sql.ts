@@ -1,0 +1,193 @@
+// What compacting some buckets up to a bound would change, worked out by the server: a few relations over bucket_data, as SQL.
+// A dry run reads them as common table expressions in one statement; a run that writes makes temporary tables of them.
+//
+// An operation is superseded when a later PUT or REMOVE of the same row, up to the bound, follows it: it becomes a MOVE. Everything
+// below the oldest live PUT is dead: where that are two operations or more they become one CLEAR. (Field: the service's own rules, of
+// which one is left out: it does not merge a CLEAR with a single MOVE after it.)
+import pg from 'pg'
+import { definitionSql } from '../bucket-name.ts'
+import { identity, identityColumns, operationBytes, sameIdentity, smallOperationBytes } from '../operation-sql.ts'
+
+/** Which operations: of these buckets of a stream, up to and with op id `bound`. */
+export interface AnalysisScope {
+  readonly group: number
+  readonly bound: number
+  readonly buckets: readonly string[]
+}
+
+interface Relation {
+  readonly name: string
+  readonly query: string
+}
+
+/** The relations, each of which may use those before it. */
+export function analysis({ group, bound, buckets }: AnalysisScope): readonly Relation[] {
+  const names = buckets.map((name) => pg.escapeLiteral(name))
+  const within = `d.group_id = ${group} AND d.bucket_name ${names.length === 1 ? `= ${names[0]}` : `= ANY (ARRAY[${names.join(', ')}]::text[])`} AND d.op_id <= ${bound}`
+  return [
+    {
+      // Every row that operations are about, with its last one. MOVE and CLEAR are about none: they come together, as one.
+      name: 'tamp_row',
+      query: `SELECT d.bucket_name, ${identity.map((column) => `d.${column}`).join(', ')},
+       min(d.op_id) AS first, max(d.op_id) AS last, max(d.op_id) FILTER (WHERE d.op = 'PUT') AS put,
+       max(d.op_id) FILTER (WHERE d.op = 'CLEAR') AS clear, count(*) FILTER (WHERE d.op = 'CLEAR') AS clears,
+       bool_or(d.op NOT IN ('PUT', 'REMOVE', 'MOVE', 'CLEAR') OR (d.op IN ('PUT', 'REMOVE') AND d.source_key IS NULL)) AS odd,
+       count(*) AS operations, sum(d.checksum) AS checksum, sum(${operationBytes('d')}) AS bytes
+  FROM bucket_data d
+ WHERE ${within}
+ GROUP BY d.bucket_name, ${identity.map((column) => `d.${column}`).join(', ')}`,
+    },
+    {
+      name: 'tamp_first',
+      query: `SELECT bucket_name, coalesce(min(last) FILTER (WHERE put = last), ${bound} + 1) AS boundary,
+       count(*) FILTER (WHERE put = last) AS live, sum(hashint8extended(last, 0)) FILTER (WHERE put = last) AS live_hash,
+       sum(operations) AS operations, sum(checksum) AS checksum, sum(bytes) AS bytes,
+       sum(clears) > 1 OR max(clear) > min(first) AS misplaced_clear,
+       bool_or(odd) OR bool_or((${identityColumns}) IS NOT NULL IS FALSE AND (${identityColumns}) IS NULL IS FALSE) AS odd
+  FROM tamp_row
+ GROUP BY bucket_name`,
+    },
+    {
+      name: 'tamp_bucket',
+      query: `SELECT f.*, p.prefix, p.prefix_bytes, p.clears, p.clear_to, p.target, p.checksum AS prefix_checksum,
+       row_number() OVER (PARTITION BY p.clear_to IS NULL ORDER BY f.bucket_name DESC) AS n
+  FROM (SELECT bucket_name, boundary, live, live_hash, operations, checksum, bytes,
+               CASE WHEN misplaced_clear THEN 'it has a CLEAR that is not its lowest operation'
+                    WHEN odd THEN 'it has operations that are not of a known form' END AS fault
+          FROM tamp_first) f
+ CROSS JOIN LATERAL
+       (SELECT count(*) AS prefix, coalesce(sum(${operationBytes('d')}), 0) AS prefix_bytes,
+               count(*) FILTER (WHERE d.op = 'CLEAR') AS clears, max(d.target_op) AS target, sum(d.checksum) AS checksum,
+               CASE WHEN count(*) > 1 AND f.fault IS NULL THEN max(d.op_id) END AS clear_to
+          FROM bucket_data d
+         WHERE d.group_id = ${group} AND d.bucket_name = f.bucket_name AND d.op_id < f.boundary) p`,
+    },
+    {
+      // The superseded operations that no CLEAR will swallow. The ctid finds their rows without looking; it is never relied upon.
+      name: 'tamp_work',
+      query: `SELECT row_number() OVER () AS n, d.bucket_name, d.op_id, d.ctid AS tid, r.last AS target, d.checksum,
+       ${operationBytes('d')} AS bytes
+  FROM bucket_data d
+  JOIN tamp_row r ON r.bucket_name = d.bucket_name AND ${sameIdentity('r', 'd')}
+  JOIN tamp_bucket b ON b.bucket_name = d.bucket_name
+ WHERE ${within} AND d.op IN ('PUT', 'REMOVE') AND d.op_id < r.last AND d.op_id > coalesce(b.clear_to, 0) AND b.fault IS NULL`,
+    },
+    {
+      // What the swallowed operations pointed to, or would have pointed to as MOVEs.
+      name: 'tamp_target',
+      query: `SELECT r.bucket_name, max(r.last) AS target
+  FROM tamp_row r JOIN tamp_bucket b ON b.bucket_name = r.bucket_name
+ WHERE b.clear_to IS NOT NULL AND r.first < b.boundary AND r.first < r.last AND r.put IS NOT NULL
+ GROUP BY r.bucket_name`,
+    },
+  ]
+}
+
+/** What must stay the same of a bucket: its live rows, and the sum of its checksums as clients compute it. */
+function fingerprint(alias: string): string {
+  return `concat_ws(' ', ${alias}.live, ${alias}.live_hash, mod(mod(${alias}.checksum, 4294967296) + 4294967296, 4294967296))`
+}
+
+/** One row a bucket, of the same buckets later on: name, fingerprint, operations, live rows, bytes. */
+export function verification(scope: AnalysisScope): string {
+  const [rows, first] = analysis(scope)
+  return `WITH ${rows!.name} AS MATERIALIZED (${rows!.query}), ${first!.name} AS (${first!.query})
+SELECT f.bucket_name, ${fingerprint('f')}, f.operations::int8, f.live, f.bytes::int8 FROM ${first!.name} f`
+}
+
+/** One row a bucket: see `BucketAnalysis`. */
+export const analysisSummary: string = `SELECT b.bucket_name, ${definitionSql('b.bucket_name')}, b.operations::int8, b.live, b.bytes::int8, b.prefix, b.prefix_bytes::int8, b.clears,
+       b.clear_to, CASE WHEN b.clear_to IS NOT NULL THEN b.n END, coalesce(w.moves, 0), coalesce(w.bytes, 0)::int8, b.fault,
+       ${fingerprint('b')}
+  FROM tamp_bucket b
+  LEFT JOIN (SELECT bucket_name, count(*) AS moves, sum(bytes) AS bytes FROM tamp_work GROUP BY bucket_name) w USING (bucket_name)
+ ORDER BY b.clear_to IS NULL, b.n DESC`
+
+/** What the summary says of one bucket. */
+export interface BucketAnalysis {
+  readonly bucket: string
+  readonly definition: string
+  readonly operations: number
+  /** Live rows. */
+  readonly rows: number
+  readonly bytes: number
+  /** Operations that one CLEAR will stand for, its former one included; 0 where there is nothing to clear. */
+  readonly prefix: number
+  readonly prefixBytes: number
+  /** Operations among them that are not a CLEAR yet. */
+  readonly toClear: number
+  /** Number among the buckets to clear, counted from the last; null where there is nothing to clear. */
+  readonly clearNumber: number | null
+  /** Superseded operations that become MOVEs. */
+  readonly moves: number
+  readonly moveBytes: number
+  /** Why the bucket has to be left alone, or null. */
+  readonly fault: string | null
+  readonly fingerprint: string
+}
+
+export type SummaryRow = readonly [
+  bucket: string,
+  definition: string,
+  operations: number,
+  rows: number,
+  bytes: number,
+  prefix: number,
+  prefixBytes: number,
+  clears: number,
+  clearTo: number | null,
+  clearNumber: number | null,
+  moves: number,
+  moveBytes: number,
+  fault: string | null,
+  fingerprint: string,
+]
+
+export function bucketAnalysis(row: SummaryRow): BucketAnalysis {
+  const [
+    bucket,
+    definition,
+    operations,
+    rows,
+    bytes,
+    prefix,
+    prefixBytes,
+    clears,
+    clearTo,
+    clearNumber,
+    moves,
+    moveBytes,
+    fault,
+    fingerprint,
+  ] = row
+  const clear = clearTo !== null
+  return {
+    bucket,
+    definition,
+    operations,
+    rows,
+    bytes,
+    prefix: clear ? prefix : 0,
+    prefixBytes: clear ? prefixBytes : 0,
+    toClear: clear ? prefix - clears : 0,
+    clearNumber,
+    moves,
+    moveBytes,
+    fault,
+    fingerprint,
+  }
+}
+
+/** What a bucket will be. */
+export function compacted({ operations, rows, bytes, prefix, prefixBytes, moves, moveBytes }: BucketAnalysis): {
+  operations: number
+  rows: number
+  bytesEstimate: number
+} {
+  return {
+    operations: operations - (prefix > 0 ? prefix - 1 : 0),
+    rows,
+    bytesEstimate:
+      bytes - prefixBytes + (prefix > 0 ? smallOperationBytes : 0) - moveBytes + moves * smallOperationBytes,
+  }
+}
