@@ -6,6 +6,12 @@ import type { TampContext } from './command.ts'
 import { demoCommand, demoSqliteCommand, demoSynapseCommand } from './demo.ts'
 import { helpPage } from './help-page.ts'
 import { tellFailure } from './failure.ts'
+import { powersyncCheckCommand } from './powersync-check.ts'
+import { powersyncCompactCommand } from './powersync-compact.ts'
+import { powersyncDefragmentCommand } from './powersync-defragment.ts'
+import { powersyncInspectCommand } from './powersync-inspect.ts'
+import { ownSpelling } from './powersync-options.ts'
+import { powersyncReclaimCommand } from './powersync-reclaim.ts'
 import { sqliteCheckCommand } from './sqlite-check.ts'
 import { sqliteDisableCommand } from './sqlite-disable.ts'
 import { sqliteEnableCommand } from './sqlite-enable.ts'
@@ -51,6 +57,22 @@ const sqlite = buildRouteMap<string, TampContext>({
   },
 })
 
+const powersync = buildRouteMap<string, TampContext>({
+  routes: {
+    inspect: powersyncInspectCommand,
+    compact: powersyncCompactCommand,
+    defragment: powersyncDefragmentCommand,
+    check: powersyncCheckCommand,
+    reclaim: powersyncReclaimCommand,
+  },
+  docs: {
+    brief: 'Buckets of a PowerSync service, stored in PostgreSQL.',
+    fullDescription:
+      'Shortens the buckets of a self-hosted PowerSync service that stores them in PostgreSQL, while it runs.\n' +
+      'Start with "inspect", look at the plan of "compact", then run "compact --execute".',
+  },
+})
+
 const demo = buildRouteMap<string, TampContext>({
   routes: { all: demoCommand, synapse: demoSynapseCommand, sqlite: demoSqliteCommand },
   defaultCommand: 'all',
@@ -58,7 +80,7 @@ const demo = buildRouteMap<string, TampContext>({
 })
 
 const root = buildRouteMap<string, TampContext>({
-  routes: { synapse, sqlite, demo },
+  routes: { synapse, powersync, sqlite, demo },
   docs: {
     brief: 'Packs down the history that live databases pile up.',
     fullDescription:
@@ -109,7 +131,10 @@ export async function runTamp(words: readonly string[]): Promise<number> {
     stdout: { write: (text) => terminal.out(text) },
     stderr: { write: () => {} },
   }
-  await run(application, words, { process: adapter, terminal } as TampContext & { process: typeof adapter })
+  await run(application, words[0] === 'powersync' ? ownSpelling(words) : words, {
+    process: adapter,
+    terminal,
+  } as TampContext & { process: typeof adapter })
   try {
     if (failure === undefined) terminal.checkOutput()
   } catch (error) {

@@ -14,6 +14,8 @@ export interface CommandDeclaration<Flags> {
   readonly brief: string
   readonly description: string
   readonly flags: FlagParametersForType<Flags, TampContext>
+  /** Options of one letter, and what each stands for. */
+  readonly aliases?: Readonly<Record<string, keyof Flags & string>>
   /** What FILE is, for a command that takes one before its options. */
   readonly file?: string
   /** Carries the command out and gives its exit status. `file` is empty for a command that takes none. @throws TampError */
@@ -24,6 +26,7 @@ export function tampCommand<Flags>({
   brief,
   description,
   flags,
+  aliases,
   file,
   run,
 }: CommandDeclaration<Flags>): Command<TampContext> {
@@ -32,6 +35,7 @@ export function tampCommand<Flags>({
     docs: { brief, fullDescription: description },
     parameters: {
       flags,
+      ...(aliases === undefined ? {} : { aliases }),
       ...(file === undefined
         ? {}
         : {
@@ -61,7 +65,7 @@ export function toggle(brief: string): { kind: 'boolean'; default: false; withNe
 export const outputFlags: FlagParametersForType<OutputFlags, TampContext> = {
   json: toggle('Print one JSON object a line on standard output, and nothing else there; the last is the summary.'),
   quiet: toggle('Print no progress and no tables: only the result and what was left out.'),
-  verbose: toggle('Print more: every room, table and unit, every finding.'),
+  verbose: toggle('Print more: every room, bucket, table and unit, every finding.'),
 }
 
 /** How long a run may take, and how much of the time it may work. */

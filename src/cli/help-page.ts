@@ -36,14 +36,23 @@ interface Entry {
 }
 
 function commandPage(name: string, command: Command<TampContext>, more: readonly Entry[]): string {
-  const flags = Object.entries(command.parameters.flags ?? {}).map(([flag, parameter]): Entry => {
+  const aliases = Object.entries((command.parameters.aliases ?? {}) as Readonly<Record<string, string>>)
+  const flags = Object.entries(command.parameters.flags ?? {}).flatMap(([flag, parameter]): Entry[] => {
+    const letter = aliases.find(([, name]) => name === flag)?.[0]
     const value = parameter.kind === 'enum' ? parameter.values.join('|') : parameter.placeholder
     const repeated = 'variadic' in parameter && parameter.variadic === true
     const preset = 'default' in parameter && parameter.kind !== 'boolean' ? parameter.default : undefined
-    return {
-      term: `--${kebab(flag)}${value === undefined ? '' : ` ${value}`}${repeated ? ' ...' : ''}`,
-      text: parameter.brief + (preset === undefined ? '' : ` Default: ${String(preset)}.`),
-    }
+    const text = parameter.brief + (preset === undefined ? '' : ` Default: ${String(preset)}.`)
+    const negated = parameter.kind === 'boolean' && !('withNegated' in parameter && parameter.withNegated === false)
+    // Of a switch that is on unless told otherwise only the way to turn it off is worth a line.
+    if (negated && 'default' in parameter && parameter.default === true) return [{ term: `--no-${kebab(flag)}`, text }]
+    return [
+      {
+        term: `--${kebab(flag)}${letter === undefined ? '' : `, -${letter}`}${value === undefined ? '' : ` ${value}`}${repeated ? ' ...' : ''}`,
+        text,
+      },
+      ...(negated ? [{ term: `--no-${kebab(flag)}`, text: `The opposite of --${kebab(flag)}.` }] : []),
+    ]
   })
   const { positional } = command.parameters
   const files = positional?.kind === 'tuple' ? positional.parameters : []

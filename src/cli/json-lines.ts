@@ -35,8 +35,8 @@ export function summaryLine(report: RunSummary, missing: Partial<Measure> = {}, 
   })
 }
 
-function boundOf({ rows, exact }: Bound): Line {
-  return exact ? { rows } : { rows, estimate: true }
+function boundOf({ exact, ...figures }: Bound): Line {
+  return exact ? figures : { ...figures, estimate: true }
 }
 
 /** @param lane what the compactor calls a lane: `room`, `bucket`, `table` */

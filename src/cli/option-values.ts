@@ -66,3 +66,38 @@ export function nameOf(what: string): (text: string) => string {
     return text
   }
 }
+
+/** A text that may hold a password: never quoted. */
+export function secret(text: string): string {
+  if (text.trim() === '') throw new Error('it is empty')
+  return text
+}
+
+/** The name of a PostgreSQL schema. */
+export function schemaName(text: string): string {
+  const name = nameOf('a schema')(text)
+  if (Buffer.byteLength(name) <= 63 && !name.includes('\0')) return name
+  throw new Error('it is too long for a name of PostgreSQL')
+}
+
+/** Seconds of a time, or none at all: `0`. */
+export function secondsOrNone(text: string): number {
+  return /^0[smhd]?$/.test(text) ? 0 : seconds(text)
+}
+
+const bytesOf: Readonly<Record<string, number>> = { '': 1, b: 1, k: 1024, m: 1024 ** 2, g: 1024 ** 3, t: 1024 ** 4 }
+
+/** Bytes of a size such as `500kB`, `10MB`, `1.5 GB`, `20000`; units are PostgreSQL's, multiples of 1024. */
+export function byteSize(text: string): number {
+  const [, number, unit = ''] = /^(\d+(?:\.\d+)?) ?(?:([kmgt])i?b?|b|bytes)?$/i.exec(text) ?? []
+  const value = number === undefined ? NaN : Math.round(Number(number) * bytesOf[unit.toLowerCase()]!)
+  if (Number.isSafeInteger(value)) return value
+  throw new Error(`${shown(text)} is not a size, such as 500kB, 10MB or 1GB`)
+}
+
+/** Operations for each live row: 1 or more. */
+export function ratio(text: string): number {
+  const value = /^\d+(\.\d*)?$/.test(text) ? Number(text) : NaN
+  if (value >= 1) return value
+  throw new Error(`${shown(text)} is not a number of 1 or more, such as 1.5`)
+}

@@ -1,7 +1,6 @@
 // `tamp synapse compact`: options in, a report out. What it does is in the library.
 import type { FlagParametersForType } from '@stricli/core'
 import { TampError } from '../core/errors.ts'
-import type { TampEvent } from '../core/events.ts'
 import type { Measure, Mode } from '../core/report.ts'
 import { compact } from '../synapse/index.ts'
 import type { CompactOptions } from '../synapse/index.ts'
@@ -12,11 +11,11 @@ import { checkConnectionFlags, connectionFlags, openDatabase, roomFlag } from '.
 import type { ConnectionFlags } from './connection-options.ts'
 import { tellFailure } from './failure.ts'
 import { compactExitStatuses, exitStatus } from './exit-status.ts'
-import { counted, duration, printable } from './figures.ts'
 import { Interruption } from './interruption.ts'
-import { planLine, statusLine, summaryLine, unitLine } from './json-lines.ts'
+import { summaryLine } from './json-lines.ts'
 import { groupRange, levels, nameOf, wholeNumber } from './option-values.ts'
 import { Progress } from './progress.ts'
+import { runListener } from './run-events.ts'
 import { openScript } from './script-file.ts'
 import type { Terminal } from './terminal.ts'
 
@@ -143,7 +142,7 @@ async function runCompact(terminal: Terminal, given: CompactFlags): Promise<numb
       mode,
       signal: interruption.signal,
       write: script === undefined ? undefined : (text) => script.write(text),
-      onEvent: listener(terminal, given, shown),
+      onEvent: runListener(terminal, given, shown, { lane: 'room', item: 'group' }),
     })
   })()
   if (report.stopped !== 'interrupted' && report.failure === undefined) await script?.finish()
@@ -189,28 +188,5 @@ function libraryOptions(given: CompactFlags): Omit<CompactOptions, 'mode'> {
     maxSeconds: given.maxDuration,
     load: given.load,
     jobs: given.jobs,
-  }
-}
-
-function listener(terminal: Terminal, { json, verbose }: CompactFlags, progress: Progress): (event: TampEvent) => void {
-  let told = -Infinity
-  return (event) => {
-    if (json) {
-      progress.clear()
-      if (event.type === 'plan') terminal.out(planLine('room', event.plan))
-      if (event.type === 'unit' && verbose) terminal.out(unitLine('room', 'groups', event))
-      if (event.type === 'status' && performance.now() - told >= 1000) {
-        told = performance.now()
-        terminal.out(statusLine(event))
-      }
-    } else if (event.type === 'unit' && verbose) {
-      progress.clear()
-      const { outcome } = event
-      const reason = 'reason' in outcome ? `: ${printable(outcome.reason)}` : ''
-      terminal.err(
-        `${printable(event.lane)}: ${counted(event.items, 'group')} ${outcome.status} in ${duration(event.seconds)}${reason}\n`,
-      )
-    }
-    progress.hear(event)
   }
 }

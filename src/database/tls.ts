@@ -79,7 +79,9 @@ function clientCertificate(options: ConnectionOptions, home: string): tls.Secure
   }
 }
 
+/** @param file its path; or the PEM text itself, as configurations of other programs hold it */
 function read(option: string, file: string): string {
+  if (file.includes('-----BEGIN ')) return file
   let text: string
   try {
     text = readFileSync(file, 'utf8')

@@ -7,6 +7,7 @@ import { run } from '../core/run.ts'
 import type { RunOptions } from '../core/run.ts'
 import type { Left, Outcome } from '../core/unit.ts'
 import { describeFailure, isConnectionLost, isRetryable } from '../database/postgres.ts'
+import type { Connection } from '../database/postgres.ts'
 import { RunLock, bucketsLock } from '../database/run-lock.ts'
 import { Sessions } from '../database/sessions.ts'
 import { awaitSafeCheckpoint, defaultGrace, safeCheckpoint } from './checkpoint.ts'
@@ -17,6 +18,7 @@ import type { SliceResult } from './compact/apply-slice.ts'
 import { changedBuckets } from './compact/changed-buckets.ts'
 import { laneChanges, laneMeasures, lanesOf, slicesOf } from './compact/lane.ts'
 import type { Lane, LaneFacts, SliceUnit } from './compact/lane.ts'
+import { removableParameters, removeParameters } from './compact/parameter-indexes.ts'
 import { requireWritable } from './compact/require-writable.ts'
 import { scriptHeader, scriptSlice } from './compact/script-slice.ts'
 import { serviceIsCompacting } from './compact/service-compactor.ts'
@@ -36,6 +38,11 @@ export interface CompactOptions extends RunOptions, BucketSelection {
   readonly full?: boolean | undefined
   /** Ask in the transaction about every operation that is changed whether it is superseded, or about a sample. Default `budget`. */
   readonly proof?: 'full' | 'budget' | undefined
+  /**
+   * Remove superseded entries of the parameter index, too. Readers at checkpoints from the bound on read the same; the service itself
+   * does not do it on PostgreSQL. Default: only say how many there are.
+   */
+  readonly parameterIndexes?: boolean | undefined
   /** Minutes after which write checkpoints that a client asked for are removed. Default 60. */
   readonly checkpointRequestRetention?: number | undefined
 }
@@ -179,7 +186,15 @@ class BucketCompactor implements Compactor<LaneFacts, SliceUnit>, AsyncDisposabl
     })
     for (const { bucket, fault } of facts.buckets)
       if (fault !== null) this.#faults.push({ subject: bucket, reason: fault })
-    return { lane, scope, ...facts, left: leftOf(facts.buckets), abandoned: undefined, after: undefined }
+    return {
+      lane,
+      scope,
+      ...facts,
+      left: leftOf(facts.buckets),
+      clearedTo: new Map(),
+      abandoned: undefined,
+      after: undefined,
+    }
   }
 
   plan(facts: LaneFacts): Planned<SliceUnit> {
@@ -226,7 +241,8 @@ class BucketCompactor implements Compactor<LaneFacts, SliceUnit>, AsyncDisposabl
     const { facts } = unit
     if (facts.abandoned !== undefined) return { status: 'skipped', reason: facts.abandoned }
     try {
-      const { checked } = await this.#slice(unit)
+      const { checked, clearedTo } = await this.#slice(unit)
+      if (unit.clear?.buckets === 1 && clearedTo !== undefined) facts.clearedTo.set(unit.clear.upTo, clearedTo)
       facts.left.clear -= unit.clear?.operations ?? 0
       facts.left.move -= unit.move === undefined ? 0 : unit.move.upTo - unit.move.above
       return { status: 'done', left: [], checked }
@@ -382,6 +398,7 @@ class BucketCompactor implements Compactor<LaneFacts, SliceUnit>, AsyncDisposabl
           this.#notes.push(
             `${old} write checkpoints that clients asked for more than ${checkpointRequestRetention} minutes ago ${this.#executes ? 'were removed' : 'would be removed'}.`,
           )
+        await this.#parameterIndexes(connection, report.complete)
       }
     } catch (error) {
       this.#notes.push(`The end of the run could not be recorded: ${describeFailure(error).message}`)
@@ -397,6 +414,27 @@ class BucketCompactor implements Compactor<LaneFacts, SliceUnit>, AsyncDisposabl
       space,
       notes: this.#notes,
     }
+  }
+
+  async #parameterIndexes(connection: Connection, complete: boolean): Promise<void> {
+    const found = await removableParameters(connection, this.#stream.id, this.#bound)
+    if (found === 0) return
+    const { parameterIndexes = false, signal } = this.#options
+    if (!parameterIndexes) {
+      this.#notes.push(
+        `${found} entries of the parameter index are superseded. They are left alone unless --parameter-indexes is given.`,
+      )
+      return
+    }
+    const removed =
+      this.#executes && complete
+        ? await removeParameters(connection, this.#stream.id, this.#bound, () => signal?.aborted !== true)
+        : 0
+    this.#notes.push(
+      this.#executes
+        ? `${removed} of ${found} superseded entries of the parameter index were removed.`
+        : `${found} superseded entries of the parameter index would be removed.`,
+    )
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

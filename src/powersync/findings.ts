@@ -6,11 +6,11 @@ export const bucketFaults = {
   'unknown-operation': 'The operation is none of PUT, REMOVE, MOVE and CLEAR.',
   'operation-malformed': 'A column is empty that an operation of its kind must have, or has a value that it must not.',
   'checksum-out-of-range': 'The checksum is not a 32-bit number.',
-  'checksum-mismatch': 'The checksum is not that of the data, so every client rejects the bucket.',
+  'checksum-mismatch': 'The checksum is not that of the data: one of them was changed after the service wrote it.',
   'source-key-unreadable':
     'The key of the source row cannot be decoded, so nothing tells what it is sent to clients as.',
   'clear-not-first':
-    'There are operations before a CLEAR, which must be the first of its bucket: what they sum up to is lost to some clients.',
+    'There are operations before a CLEAR, which must be the first of its bucket: clients forget them, the service goes on counting them.',
   'move-target-missing': 'A MOVE names an operation that took its place, and there is no such operation in the bucket.',
   'row-lost': 'A row belongs to the bucket, but its last operation there is no PUT: new clients do not get it.',
   'row-left-over': 'The last operation of a row is a PUT, but the row does not belong to the bucket any more.',

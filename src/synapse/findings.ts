@@ -24,35 +24,3 @@ export type FindingCode = keyof typeof findingExplanations
 export interface StateGroupFinding extends Finding {
   readonly code: FindingCode
 }
-
-/** Subjects of one code that are named one by one; of the others only the number is told. */
-export const namedSubjects = 100
-
-/**
- * Counts every finding and lets the first `namedSubjects` of each code through, so that a badly damaged database
- * does not drown its reader (or our memory).
- */
-export class FindingTally {
-  readonly #counts = new Map<FindingCode, number>()
-
-  /** The finding, or undefined where enough of its code have been named already. */
-  add(code: FindingCode, subject: string | number, detail: string): StateGroupFinding | undefined {
-    const count = (this.#counts.get(code) ?? 0) + 1
-    this.#counts.set(code, count)
-    return count <= namedSubjects ? { code, subject: String(subject), detail } : undefined
-  }
-
-  /** One closing finding a code that had more subjects than were named. */
-  *rest(): Generator<StateGroupFinding> {
-    for (const [code, count] of this.#counts) {
-      const more = count - namedSubjects
-      if (more > 0)
-        yield { code, subject: `${more} more`, detail: `${count} in all; the first ${namedSubjects} are named.` }
-    }
-  }
-
-  /** How many subjects each code was found on, the unnamed ones included. */
-  get counts(): Readonly<Partial<Record<FindingCode, number>>> {
-    return Object.fromEntries(this.#counts)
-  }
-}

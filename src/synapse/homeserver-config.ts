@@ -1,8 +1,8 @@
 // The database section of a homeserver.yaml: where Synapse keeps its main store and its state store.
 // Read as Synapse reads it (YAML 1.1, psycopg2 arguments). No error quotes the file: it holds passwords.
-import { readFileSync } from 'node:fs'
-import { LineCounter, parseAllDocuments } from 'yaml'
 import { TampError } from '../core/errors.ts'
+import { isMapping, parseYaml, readConfigFile } from '../database/config-file.ts'
+import type { Mapping } from '../database/config-file.ts'
 import { credentialOptions, settingsFrom } from '../database/connection-settings.ts'
 import type { Environment } from '../database/connection-settings.ts'
 import { parseConnectionString } from '../database/connection-string.ts'
@@ -47,51 +47,11 @@ export function readHomeserverConfig(file: string, env: Environment = process.en
   }
 }
 
-type Mapping = Readonly<Record<string, unknown>>
-
-function isMapping(value: unknown): value is Mapping {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
-}
-
-/** Keys that stand twice count the last time, as in Synapse. Of several documents the first with a database section counts. */
+/** Of several documents the first with a database section counts. */
 function read(file: string): Mapping {
-  let text: string
-  try {
-    text = readFileSync(file, 'utf8')
-  } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code
-    const why = code === 'ENOENT' ? 'does not exist' : code === 'EISDIR' ? 'is a directory' : `cannot be read (${code})`
-    throw new TampError('usage', `${file} ${why}.`, { hint: '--homeserver takes the path of homeserver.yaml.' })
-  }
-  const lineCounter = new LineCounter()
-  // Messages of the library quote the file, so of its errors only the line is used.
-  const broken = (offset: number | undefined) =>
-    new TampError(
-      'usage',
-      `${file} cannot be read as YAML${offset === undefined ? '' : ` (line ${lineCounter.linePos(offset).line})`}.`,
-      { hint: '--homeserver takes the path of homeserver.yaml.' },
-    )
-  const documents = [
-    ...parseAllDocuments(text, {
-      version: '1.1',
-      intAsBigInt: true,
-      uniqueKeys: false,
-      prettyErrors: false,
-      logLevel: 'silent',
-      lineCounter,
-    }),
-  ]
-  const mappings: Mapping[] = []
-  for (const document of documents) {
-    if (document.errors.length > 0) throw broken(document.errors[0]!.pos[0])
-    try {
-      const value: unknown = document.toJS()
-      if (isMapping(value)) mappings.push(value)
-    } catch {
-      throw broken(undefined)
-    }
-  }
-  return mappings.find((mapping) => 'database' in mapping || 'databases' in mapping) ?? {}
+  const hint = '--homeserver takes the path of homeserver.yaml.'
+  const documents = parseYaml(readConfigFile(file, hint), file, hint, { version: '1.1', intAsBigInt: true })
+  return documents.filter(isMapping).find((mapping) => 'database' in mapping || 'databases' in mapping) ?? {}
 }
 
 function entryFor(store: 'main' | 'state', databases: Mapping, file: string): { name: string; entry: Mapping } {

@@ -1,7 +1,7 @@
 // The order in which a run takes the rooms: largest expected saving first. The server counts; nothing is kept for each group.
 import type { Scope } from '../core/compactor.ts'
 import type { SynapseDatabase } from './database.ts'
-import { ReadSnapshot } from './read/read-snapshot.ts'
+import { ReadSnapshot } from '../database/read-snapshot.ts'
 
 /**
  * All rooms. What a room may save is taken for its snapshots but one, each as large as the newest.

@@ -1,6 +1,6 @@
 // Refuses rooms that are not there, before anything is read for them.
 import { TampError } from '../core/errors.ts'
-import type { ReadSnapshot } from './read/read-snapshot.ts'
+import type { ReadSnapshot } from '../database/read-snapshot.ts'
 
 /** @throws TampError `no-such-room` for the first room that has no state groups. */
 export async function requireRooms(rooms: readonly string[], state: ReadSnapshot): Promise<void> {

@@ -7,6 +7,11 @@ const pages = [
   ['tamp-synapse-inspect.md', ['synapse', 'inspect']],
   ['tamp-synapse-compact.md', ['synapse', 'compact']],
   ['tamp-synapse-check.md', ['synapse', 'check']],
+  ['tamp-powersync-inspect.md', ['powersync', 'inspect']],
+  ['tamp-powersync-compact.md', ['powersync', 'compact']],
+  ['tamp-powersync-defragment.md', ['powersync', 'defragment']],
+  ['tamp-powersync-check.md', ['powersync', 'check']],
+  ['tamp-powersync-reclaim.md', ['powersync', 'reclaim']],
   ['tamp-sqlite-inspect.md', ['sqlite', 'inspect']],
   ['tamp-sqlite-enable.md', ['sqlite', 'enable']],
   ['tamp-sqlite-maintain.md', ['sqlite', 'maintain']],
@@ -45,7 +50,7 @@ test.concurrent.each(pages)('%s speaks of every option, and of none that is not 
 test('there is a page for every command, and no command for which there is none', async () => {
   const found = (await readdir(directory)).filter((name) => name.startsWith('tamp-')).toSorted()
   expect(found).toEqual(pages.map(([name]) => name).toSorted())
-  for (const compactor of ['synapse', 'sqlite']) {
+  for (const compactor of ['synapse', 'powersync', 'sqlite']) {
     const { out } = await runTamp([compactor, '--help'])
     const commands = [
       ...out

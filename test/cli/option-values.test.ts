@@ -1,6 +1,18 @@
 // What stands behind an option: read exactly, or refused in words that never hold a connection string.
 import { expect, test } from 'vitest'
-import { groupRange, levels, nameOf, seconds, share, shown, wholeNumber } from '../../src/cli/option-values.ts'
+import {
+  byteSize,
+  groupRange,
+  levels,
+  nameOf,
+  ratio,
+  schemaName,
+  seconds,
+  secondsOrNone,
+  share,
+  shown,
+  wholeNumber,
+} from '../../src/cli/option-values.ts'
 
 test.each([
   ['90s', 90],
@@ -62,4 +74,30 @@ test('P7: a connection string in the wrong place is refused without being quoted
     expect(refuse).not.toThrow(/hunter2/)
   }
   expect(shown('host=db password=hunter2secret')).not.toContain('hunter2')
+})
+
+test.each([
+  ['0', 0],
+  ['1000', 1000],
+  ['500kB', 512_000],
+  ['10MB', 10_485_760],
+  ['1.5 GB', 1_610_612_736],
+  ['2 MiB', 2_097_152],
+  ['3b', 3],
+])('the size %s', (text, expected) => {
+  expect(byteSize(text)).toBe(expected)
+})
+
+test.each(['', '-1', '10XB', 'MB', '1e9', '10 M B'])('the size "%s" is refused', (text) => {
+  expect(() => byteSize(text)).toThrow(/is not a size/)
+})
+
+test('a time that may be none, a ratio, and the name of a schema', () => {
+  expect(['0', '0s', '10m'].map(secondsOrNone)).toEqual([0, 0, 600])
+  expect(() => secondsOrNone('5')).toThrow(/did you mean 5s or 5m/)
+  expect(['1', '1.5', '20'].map(ratio)).toEqual([1, 1.5, 20])
+  for (const text of ['0.5', '0', '', '-2', 'two']) expect(() => ratio(text), text).toThrow(/1 or more/)
+  expect(schemaName('My schema')).toBe('My schema')
+  expect(() => schemaName('x'.repeat(64))).toThrow(/too long/)
+  expect(() => schemaName('postgresql://u:p@h/d')).toThrow(/connection/)
 })

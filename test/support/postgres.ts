@@ -23,7 +23,11 @@ let databases = 0
 
 /** A database of its own on the shared server; disposing it drops it, whoever is still connected. */
 export async function freshDatabase(kind: DatabaseKind): Promise<FreshDatabase> {
-  const template = kind === 'blank' ? 'template0' : `tmpl_${kind.replaceAll('-', '_')}`
+  return databaseFrom(kind === 'blank' ? 'template0' : `tmpl_${kind.replaceAll('-', '_')}`)
+}
+
+/** The same from any template database of the shared server. */
+export async function databaseFrom(template: string): Promise<FreshDatabase> {
   const name = `test_${process.pid}_${++databases}`
   const serverUrl = inject('postgres').url
   await onServer(serverUrl, `CREATE DATABASE ${name} TEMPLATE ${template} STRATEGY file_copy`)

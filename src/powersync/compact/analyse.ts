@@ -33,7 +33,8 @@ export function workTables(scope: AnalysisScope): string[] {
     ...relations.map(({ name, query }) => `CREATE TEMP TABLE ${name} AS\n${query}`),
     'CREATE INDEX ON tamp_row (source_key)',
     'CREATE INDEX ON tamp_work (n)',
-    'ANALYZE tamp_bucket, tamp_work',
+    'CREATE INDEX ON tamp_clear (n)',
+    'ANALYZE tamp_clear, tamp_work',
   ]
 }
 

@@ -73,12 +73,13 @@ export function analysis({ group, bound, buckets }: AnalysisScope): readonly Rel
  WHERE ${within} AND d.op IN ('PUT', 'REMOVE') AND d.op_id < r.last AND d.op_id > coalesce(b.clear_to, 0) AND b.fault IS NULL`,
     },
     {
-      // What the swallowed operations pointed to, or would have pointed to as MOVEs.
-      name: 'tamp_target',
-      query: `SELECT r.bucket_name, max(r.last) AS target
-  FROM tamp_row r JOIN tamp_bucket b ON b.bucket_name = r.bucket_name
- WHERE b.clear_to IS NOT NULL AND r.first < b.boundary AND r.first < r.last AND r.put IS NOT NULL
- GROUP BY r.bucket_name`,
+      // The buckets to clear, with what the operations that go would have pointed to as MOVEs.
+      name: 'tamp_clear',
+      query: `SELECT b.n, b.bucket_name, b.clear_to,
+       max(r.last) FILTER (WHERE r.first < b.boundary AND r.first < r.last AND r.source_key IS NOT NULL) AS target
+  FROM tamp_bucket b JOIN tamp_row r ON r.bucket_name = b.bucket_name
+ WHERE b.clear_to IS NOT NULL
+ GROUP BY b.n, b.bucket_name, b.clear_to`,
     },
   ]
 }

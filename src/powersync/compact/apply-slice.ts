@@ -12,7 +12,9 @@ export const sliceSettings = `SET LOCAL lock_timeout = '300ms';
 SET LOCAL statement_timeout = '60s';
 SET LOCAL idle_in_transaction_session_timeout = '10s';
 SET LOCAL jit = off;
+SET LOCAL max_parallel_workers_per_gather = 0;
 SET LOCAL enable_seqscan = off;
+SET LOCAL enable_hashjoin = off;
 SET LOCAL enable_mergejoin = off`
 
 /** Somebody else has changed what the analysis found: it has to be made again. */
@@ -25,6 +27,8 @@ export interface SliceResult {
   readonly checked: number
   /** To be looked up if the answer to COMMIT is lost. */
   readonly transaction: string
+  /** The highest op id that is a CLEAR now. */
+  readonly clearedTo: number | undefined
 }
 
 /** Operations of a slice that the storage is asked about, unless all are. */
@@ -43,15 +47,17 @@ export async function applySlice(
   await connection.execute(`BEGIN ISOLATION LEVEL REPEATABLE READ;\n${sliceSettings}`)
   const transaction = await guard(connection, facts)
   let checked = 0
+  let clearedTo: number | undefined
   if (clear !== undefined) {
-    checked += await prove(connection, clearProof(group, clear, full ? 1 : sampleStep(clear.operations)))
-    const expected = await figures(connection, clearPreview(group, clear))
+    const from = clear.limit === null && clear.buckets > 1 ? 0 : (facts.clearedTo.get(clear.upTo) ?? 0)
+    checked += await prove(connection, clearProof(group, clear, from, full ? 1 : sampleStep(clear.operations)))
+    const expected = await figures(connection, clearPreview(group, clear, from))
     if (expected[0] !== clear.buckets || expected[1] !== clear.operations)
       throw new AnalysisOutdated(`${expected[1]} operations to clear where ${clear.operations} were found`)
-    assertSame(await figures(connection, clearStatement(group, clear)), expected, bound)
+    assertSame(await figures(connection, clearStatement(group, clear, from)), expected, bound)
+    clearedTo = expected[2]
   }
   if (move !== undefined) {
-    await connection.execute('SET LOCAL enable_hashjoin = off')
     const operations = move.upTo - move.above
     checked += await prove(connection, moveProof(group, move, full ? 1 : sampleStep(operations)))
     const expected = await figures(connection, movePreview(move))
@@ -62,7 +68,7 @@ export async function applySlice(
       throw new AnalysisOutdated(`${changed[0]} of ${expected[0]} operations are still as they were`)
     assertSame(changed, expected, bound)
   }
-  return { checked, transaction }
+  return { checked, transaction, clearedTo }
 }
 
 function sampleStep(operations: number): number {

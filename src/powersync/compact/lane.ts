@@ -54,6 +54,8 @@ export interface LaneFacts {
   connection: Connection | undefined
   /** Operations that are still to be cleared and moved. */
   readonly left: { clear: number; move: number }
+  /** Where the CLEAR of a bucket that is cleared in steps stands by now, by the bucket's number. */
+  readonly clearedTo: Map<number, number>
   /** Why its remaining slices must not be done. */
   abandoned: string | undefined
   /** What it was when it was read once more after its last slice. */

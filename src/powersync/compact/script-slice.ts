@@ -25,14 +25,13 @@ export function scriptSlice({ facts, clear, move, items }: SliceUnit): string {
   const checks: string[] = []
   if (clear !== undefined)
     checks.push(
-      `  EXECUTE ${quoted(clearPreview(group, clear))} INTO found;`,
+      `  EXECUTE ${quoted(clearPreview(group, clear, 0))} INTO found;`,
       `  IF found.buckets <> ${clear.buckets} OR found.operations <> ${clear.operations} THEN RAISE EXCEPTION 'left as it is: somebody else has changed it since the plan was made'; END IF;`,
-      `  EXECUTE ${quoted(clearStatement(group, clear))} INTO done;`,
+      `  EXECUTE ${quoted(clearStatement(group, clear, 0))} INTO done;`,
       `  IF done IS DISTINCT FROM found THEN RAISE EXCEPTION 'left as it is: the result is not what was to be kept'; END IF;`,
     )
   if (move !== undefined)
     checks.push(
-      `  SET LOCAL enable_hashjoin = off;`,
       `  EXECUTE ${quoted(movePreview(move))} INTO found;`,
       `  IF found.operations <> ${move.upTo - move.above} THEN RAISE EXCEPTION 'left as it is: somebody else has changed it since the plan was made'; END IF;`,
       `  EXECUTE ${quoted(moveStatement(group, move))} INTO done;`,

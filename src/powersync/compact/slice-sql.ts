@@ -1,7 +1,7 @@
 // The two statements that change operations: CLEAR for the dead prefixes of some buckets, MOVE for some superseded operations.
 // Both work from the temporary tables of the analysis, and return what they did, to be compared with what was to be done.
 
-/** Prefixes of the buckets numbered (`above`, `upTo`] of tamp_bucket; where `limit` is given, of one bucket, the next so many operations. */
+/** Prefixes of the buckets numbered (`above`, `upTo`] of tamp_clear; where `limit` is given, of one bucket, the next so many operations. */
 export interface ClearSlice {
   readonly above: number
   readonly upTo: number
@@ -19,48 +19,59 @@ function signed32(sum: string): string {
   return `(((${sum}) % 4294967296 + 6442450944) % 4294967296 - 2147483648)::int8`
 }
 
-/** The buckets of a slice, each with the op id of its CLEAR. Its operations up to there are all dead. */
-function clearTargets(group: number, { above, upTo, limit }: ClearSlice): string {
+/**
+ * The buckets of a slice, each with the op id of its CLEAR. Its operations up to there are all dead.
+ * @param from where the operations of a bucket that is cleared in steps begin by now: below there are only index entries of rows that are gone
+ */
+function clearTargets(group: number, { above, upTo, limit }: ClearSlice, from: number): string {
   const clearTo =
     limit === null
-      ? 'b.clear_to'
+      ? 'c.clear_to'
       : `coalesce((SELECT d.op_id FROM bucket_data d
-              WHERE d.group_id = ${group} AND d.bucket_name = b.bucket_name AND d.op_id <= b.clear_to AND d.op <> 'CLEAR'
-              ORDER BY d.op_id OFFSET ${limit - 1} LIMIT 1), b.clear_to)`
-  return `SELECT b.bucket_name, ${clearTo} AS clear_to, t.target
-    FROM tamp_bucket b LEFT JOIN tamp_target t USING (bucket_name)
-   WHERE b.clear_to IS NOT NULL AND b.n > ${above} AND b.n <= ${upTo}`
+              WHERE d.group_id = ${group} AND d.bucket_name = c.bucket_name AND d.op_id BETWEEN ${from} AND c.clear_to AND d.op <> 'CLEAR'
+              ORDER BY d.op_id OFFSET ${limit - 1} LIMIT 1), c.clear_to)`
+  return `SELECT c.bucket_name, ${clearTo} AS clear_to, c.target FROM tamp_clear c WHERE c.n > ${above} AND c.n <= ${upTo}`
 }
 
-/** What a slice is about to swallow: buckets, operations that are no CLEAR, their checksum as a CLEAR stores it, added up over the buckets. */
-export function clearPreview(group: number, slice: ClearSlice): string {
-  return `WITH slice AS MATERIALIZED (${clearTargets(group, slice)}), prefix AS (
-  SELECT s.bucket_name, count(*) FILTER (WHERE d.op <> 'CLEAR') AS operations, ${signed32('sum(d.checksum)')} AS checksum
-    FROM slice s JOIN bucket_data d ON d.group_id = ${group} AND d.bucket_name = s.bucket_name AND d.op_id <= s.clear_to
+/** The operations of a slice, found through the primary key whatever the planner thinks. */
+function clearedOperations(group: number, slice: ClearSlice, from: number, columns: string): string {
+  return `(${clearTargets(group, slice, from)}) s CROSS JOIN LATERAL (
+       SELECT ${columns} FROM bucket_data d
+        WHERE d.group_id = ${group} AND d.bucket_name = s.bucket_name AND d.op_id BETWEEN ${from} AND s.clear_to OFFSET 0) d`
+}
+
+/** What a slice is about to swallow: buckets, operations that are no CLEAR, the highest op id, the checksums as CLEARs store them, added up. */
+export function clearPreview(group: number, slice: ClearSlice, from: number): string {
+  return `WITH prefix AS (
+  SELECT s.bucket_name, count(*) FILTER (WHERE d.op <> 'CLEAR') AS operations, max(d.op_id) AS clear_to, ${signed32('sum(d.checksum)')} AS checksum
+    FROM ${clearedOperations(group, slice, from, 'd.op, d.op_id, d.checksum')}
    GROUP BY s.bucket_name)
-SELECT count(*) AS buckets, coalesce(sum(operations), 0)::int8 AS operations, coalesce(sum(checksum), 0)::int8 AS checksum FROM prefix`
+SELECT count(*) AS buckets, coalesce(sum(operations), 0)::int8 AS operations, max(clear_to) AS clear_to,
+       coalesce(sum(checksum), 0)::int8 AS checksum FROM prefix`
 }
 
 /**
  * The last operation of a prefix becomes the CLEAR; those before it go. Nothing is inserted, so that no key can collide.
- * Returns the same three figures as `clearPreview`.
+ * Returns the same figures as `clearPreview`.
  */
-export function clearStatement(group: number, slice: ClearSlice): string {
-  return `WITH slice AS MATERIALIZED (${clearTargets(group, slice)}), gone AS (
+export function clearStatement(group: number, slice: ClearSlice, from: number): string {
+  return `WITH slice AS MATERIALIZED (${clearTargets(group, slice, from)}), gone AS (
   DELETE FROM bucket_data d USING slice s
-   WHERE d.group_id = ${group} AND d.bucket_name = s.bucket_name AND d.op_id < s.clear_to
-  RETURNING d.bucket_name, d.op, d.checksum, d.target_op
+   WHERE d.group_id = ${group} AND d.bucket_name = s.bucket_name AND d.op_id >= ${from} AND d.op_id < s.clear_to
+  RETURNING s.bucket_name, s.clear_to, s.target AS superseding, d.op, d.checksum, d.target_op
 ), swallowed AS MATERIALIZED (
-  SELECT bucket_name, count(*) FILTER (WHERE op <> 'CLEAR') AS operations, sum(checksum) AS checksum, max(target_op) AS target
-    FROM gone GROUP BY bucket_name
+  SELECT bucket_name, clear_to, count(*) FILTER (WHERE op <> 'CLEAR') AS operations, sum(checksum) AS checksum,
+         greatest(superseding, max(target_op)) AS target
+    FROM gone GROUP BY bucket_name, clear_to, superseding
 ), cleared AS (
   UPDATE bucket_data d
      SET op = 'CLEAR', source_table = NULL, source_key = NULL, table_name = NULL, row_id = NULL, data = NULL,
-         checksum = ${signed32('d.checksum + coalesce(w.checksum, 0)')}, target_op = greatest(d.target_op, w.target, s.target)
-    FROM slice s LEFT JOIN swallowed w USING (bucket_name)
-   WHERE d.group_id = ${group} AND d.bucket_name = s.bucket_name AND d.op_id = s.clear_to AND d.op <> 'CLEAR'
-  RETURNING coalesce(w.operations, 0) + 1 AS operations, d.checksum)
-SELECT count(*) AS buckets, coalesce(sum(operations), 0)::int8 AS operations, coalesce(sum(checksum), 0)::int8 AS checksum FROM cleared`
+         checksum = ${signed32('d.checksum + w.checksum')}, target_op = greatest(d.target_op, w.target)
+    FROM swallowed w
+   WHERE d.group_id = ${group} AND d.bucket_name = w.bucket_name AND d.op_id = w.clear_to AND d.op <> 'CLEAR'
+  RETURNING w.operations + 1 AS operations, d.op_id AS clear_to, d.checksum)
+SELECT count(*) AS buckets, coalesce(sum(operations), 0)::int8 AS operations, max(clear_to) AS clear_to,
+       coalesce(sum(checksum), 0)::int8 AS checksum FROM cleared`
 }
 
 /** What a slice is about to change: operations, and the sum of their checksums. */
@@ -68,7 +79,7 @@ export function movePreview({ above, upTo }: MoveSlice): string {
   return `SELECT count(*) AS operations, coalesce(sum(checksum), 0)::int8 AS checksum FROM tamp_work WHERE n > ${above} AND n <= ${upTo}`
 }
 
-/** Changes operations that are still there as they were found. Returns the same two figures as `movePreview`. */
+/** Changes operations that are still there as they were found. Returns the same figures as `movePreview`. */
 export function moveStatement(group: number, { above, upTo }: MoveSlice): string {
   return `WITH moved AS (
   UPDATE bucket_data d
@@ -92,15 +103,13 @@ export function moveProof(group: number, { above, upTo }: MoveSlice, step: numbe
   FROM tamp_work w WHERE w.n > ${above} AND w.n <= ${upTo} AND w.n % ${step} = 0`
 }
 
-/** The same of PUTs that a CLEAR is about to swallow, every `step`th op id: a later operation about the same row is there. */
-export function clearProof(group: number, slice: ClearSlice, step: number): string {
-  return `WITH slice AS MATERIALIZED (${clearTargets(group, slice)}), asked AS MATERIALIZED (
-  SELECT d.bucket_name, d.op_id, d.source_key, d.row_id, d.table_name, d.source_table
-    FROM slice s JOIN bucket_data d ON d.group_id = ${group} AND d.bucket_name = s.bucket_name AND d.op_id <= s.clear_to
-   WHERE d.op = 'PUT' AND d.op_id % ${step} = 0)
-SELECT count(*), count(*) FILTER (WHERE l.op_id > a.op_id)
-  FROM asked a
-  LEFT JOIN tamp_row r ON (r.bucket_name, r.source_key, r.row_id, r.table_name, r.source_table) = (a.bucket_name, a.source_key, a.row_id, a.table_name, a.source_table)
-  LEFT JOIN bucket_data l ON l.group_id = ${group} AND l.bucket_name = a.bucket_name AND l.op_id = r.last AND l.op IN ('PUT', 'REMOVE')
-   AND (l.source_key, l.row_id, l.table_name, l.source_table) = (a.source_key, a.row_id, a.table_name, a.source_table)`
+/** The same of PUTs that CLEARs are about to swallow, every `step`th op id: a later operation about the same row is there. */
+export function clearProof(group: number, slice: ClearSlice, from: number, step: number): string {
+  return `SELECT count(*), count(*) FILTER (WHERE EXISTS (
+         SELECT FROM tamp_row r JOIN bucket_data l ON l.group_id = ${group} AND l.bucket_name = s.bucket_name AND l.op_id = r.last
+          WHERE (r.bucket_name, r.source_key, r.row_id, r.table_name, r.source_table) = (s.bucket_name, d.source_key, d.row_id, d.table_name, d.source_table)
+            AND (l.source_key, l.row_id, l.table_name, l.source_table) = (d.source_key, d.row_id, d.table_name, d.source_table)
+            AND l.op_id > d.op_id AND l.op IN ('PUT', 'REMOVE')))
+  FROM ${clearedOperations(group, slice, from, 'd.op, d.op_id, d.source_key, d.row_id, d.table_name, d.source_table')}
+ WHERE d.op = 'PUT' AND d.op_id % ${step} = 0`
 }

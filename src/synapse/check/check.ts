@@ -6,11 +6,11 @@ import { allGroups, groupsOf } from './slices.ts'
 import type { SynapseDatabase } from '../database.ts'
 import { EdgeForest, endless } from '../edge-forest.ts'
 import type { Chains } from '../edge-forest.ts'
-import { FindingTally } from '../findings.ts'
+import { FindingTally } from '../../core/finding-tally.ts'
 import type { FindingCode, StateGroupFinding } from '../findings.ts'
 import { overDeep, overDeepDetail } from '../over-deep.ts'
 import type { OverDeep } from '../over-deep.ts'
-import { ReadSnapshot } from '../read/read-snapshot.ts'
+import { ReadSnapshot } from '../../database/read-snapshot.ts'
 import { requireRooms } from '../require-rooms.ts'
 
 export interface CheckOptions {
@@ -60,7 +60,7 @@ export function checkStateGroups(database: SynapseDatabase, options: CheckOption
   if (!Number.isSafeInteger(maxDepth) || maxDepth < 1) {
     throw new TampError('usage', 'the depth to check against must be a whole number of edges, 1 or more')
   }
-  const tally = new FindingTally()
+  const tally = new FindingTally<FindingCode>()
   const progress = { complete: false, groups: 0, rows: 0, eventsCompared: false }
   return {
     [Symbol.asyncIterator]: () => findings(database, options, maxDepth, tally, progress),
@@ -74,7 +74,7 @@ async function* findings(
   database: SynapseDatabase,
   options: CheckOptions,
   maxDepth: number,
-  tally: FindingTally,
+  tally: FindingTally<FindingCode>,
   progress: { complete: boolean; groups: number; rows: number; eventsCompared: boolean },
 ): AsyncGenerator<StateGroupFinding> {
   const { signal, onEvent } = options

@@ -1,6 +1,6 @@
 // What is wrong with the rows, edges and event references of one slice of state groups: one statement a table.
 import type { FindingCode } from '../findings.ts'
-import type { ReadSnapshot } from '../read/read-snapshot.ts'
+import type { ReadSnapshot } from '../../database/read-snapshot.ts'
 import type { EdgeForest } from '../edge-forest.ts'
 import type { Slice } from './slices.ts'
 

@@ -1,5 +1,5 @@
 // Walks all state groups in ascending id order, in slices that each take about a second to look at.
-import type { ReadSnapshot } from '../read/read-snapshot.ts'
+import type { ReadSnapshot } from '../../database/read-snapshot.ts'
 
 /** A part of the state groups: a condition on a column that holds a state group id, with its parameters. */
 export interface Slice {

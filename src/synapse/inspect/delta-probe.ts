@@ -1,5 +1,5 @@
 // What a room's deltas would cost on the best base nearby: a few windows of consecutive groups, compared by their edges.
-import type { ReadSnapshot } from '../read/read-snapshot.ts'
+import type { ReadSnapshot } from '../../database/read-snapshot.ts'
 import { noBase, unsoundBase } from './group-table.ts'
 import type { GroupTable } from './group-table.ts'
 

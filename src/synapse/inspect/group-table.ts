@@ -2,11 +2,11 @@
 // About 70 bytes a group while it is read, 24 afterwards.
 import { EdgeForest, endless, find, grown } from '../edge-forest.ts'
 import type { Chains } from '../edge-forest.ts'
-import { FindingTally } from '../findings.ts'
+import { FindingTally } from '../../core/finding-tally.ts'
 import type { FindingCode, StateGroupFinding } from '../findings.ts'
 import { overDeep, overDeepDetail } from '../over-deep.ts'
 import type { OverDeep } from '../over-deep.ts'
-import type { ReadSnapshot } from '../read/read-snapshot.ts'
+import type { ReadSnapshot } from '../../database/read-snapshot.ts'
 
 /** Columns are indexed by position: 0 is the lowest group id. */
 export interface GroupTable {
@@ -101,7 +101,7 @@ export async function readGroupTable(
 
 /** Findings of one room, bounded like those of a check. */
 class FindingLog {
-  readonly #tally = new FindingTally()
+  readonly #tally = new FindingTally<FindingCode>()
   readonly #named: StateGroupFinding[] = []
 
   add(code: FindingCode, subject: string | number, detail: string): void {

@@ -12,7 +12,7 @@ import type { Unreferenced } from './references.ts'
 import { countRows, sampleRows } from './row-counts.ts'
 import type { RowCounts } from './row-counts.ts'
 import { probeSnapshots } from './snapshot-probe.ts'
-import { ReadSnapshot } from '../read/read-snapshot.ts'
+import { ReadSnapshot } from '../../database/read-snapshot.ts'
 import { requireRooms } from '../require-rooms.ts'
 
 export interface InspectOptions {

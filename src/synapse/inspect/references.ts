@@ -1,5 +1,5 @@
 // How many groups of a room no event refers to: looked up one by one, or for a sample of them.
-import type { ReadSnapshot } from '../read/read-snapshot.ts'
+import type { ReadSnapshot } from '../../database/read-snapshot.ts'
 import type { GroupTable } from './group-table.ts'
 
 export interface Unreferenced {

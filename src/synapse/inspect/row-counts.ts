@@ -1,6 +1,6 @@
 // State rows of each room, those of snapshots and those of deltas apart: counted where that is cheap, else sampled by page.
 import { find } from '../edge-forest.ts'
-import type { ReadSnapshot } from '../read/read-snapshot.ts'
+import type { ReadSnapshot } from '../../database/read-snapshot.ts'
 import { noBase } from './group-table.ts'
 import type { GroupTable } from './group-table.ts'
 

@@ -1,5 +1,5 @@
 // What a room's snapshots would cost as deltas: each compared with the snapshot before it.
-import type { ReadSnapshot } from '../read/read-snapshot.ts'
+import type { ReadSnapshot } from '../../database/read-snapshot.ts'
 import { noBase } from './group-table.ts'
 import type { GroupTable } from './group-table.ts'
 

@@ -1,7 +1,7 @@
 // Which rooms the next chunks fall on: the old automatic compressor always takes the room of the oldest group that no chunk has had.
 import { TampError } from '../../core/errors.ts'
 import type { SynapseDatabase } from '../database.ts'
-import { ReadSnapshot } from '../read/read-snapshot.ts'
+import { ReadSnapshot } from '../../database/read-snapshot.ts'
 
 /**
  * Chunks of each room, in the order of the rooms' first chunks. What a chunk is depends on ids alone, not on what becomes of it: so

@@ -1,7 +1,7 @@
 // Builds a RoomHistory from what streams out of the database: group ids, edges, and state rows in COPY's text format.
 import type { Finding } from '../../core/report.ts'
 import { eachLine } from '../../database/copy.ts'
-import { FindingTally } from '../findings.ts'
+import { FindingTally } from '../../core/finding-tally.ts'
 import type { FindingCode } from '../findings.ts'
 import { EntryTable } from './entry-table.ts'
 import { hashKeyWords } from './entry-hash.ts'
@@ -20,7 +20,7 @@ export class HistoryBuilder {
   readonly #bar: Uint8Array
   readonly #referenced: Uint8Array
   readonly #findings: Finding[] = []
-  readonly #tally = new FindingTally()
+  readonly #tally = new FindingTally<FindingCode>()
   // Rows in the order they come, as (position, entry) pairs: 8 bytes a row.
   readonly #chunks: Uint32Array[] = []
   // Bases of groups with several, and bases that are not older than their group.

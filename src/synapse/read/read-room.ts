@@ -5,7 +5,7 @@ import { noSuchRoom } from '../require-rooms.ts'
 import { NumberList } from './number-list.ts'
 import { Bar } from '../history.ts'
 import type { RoomHistory } from '../history.ts'
-import { ReadSnapshot } from './read-snapshot.ts'
+import { ReadSnapshot } from '../../database/read-snapshot.ts'
 
 /** Group ids, both ends included. */
 export interface GroupRange {

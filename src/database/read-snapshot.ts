@@ -1,8 +1,8 @@
 // One read-only snapshot of a database: many statements that all see the same moment, and that stop when told to.
 // Takes no lock but ACCESS SHARE, which every SELECT takes, and writes nothing.
-import { TampError } from '../../core/errors.ts'
-import { copyOut } from '../../database/copy.ts'
-import type { Connection } from '../../database/postgres.ts'
+import { TampError } from '../core/errors.ts'
+import { copyOut } from './copy.ts'
+import type { Connection } from './postgres.ts'
 
 /** A REPEATABLE READ, READ ONLY transaction on a connection of its own. */
 export class ReadSnapshot implements AsyncDisposable {

@@ -1,0 +1,106 @@
+// Writes one batch of live operations again at the end of the history, in one short transaction. The old ones become superseded: compacting
+// does the rest. Clients get the same rows once more, as after a change at the source.
+//
+// The order is what keeps it safe.
+// 1. The row of sync_rules is locked first. The replicator publishes checkpoints under this lock, so none can pass over op ids that we
+//    have taken and not yet made visible; and as it never holds it while it writes operations, there is no deadlock.
+// 2. The rows' current_data are locked as the replicator locks them. What it is writing just now is locked already, and left.
+// 3. The op ids are taken, and only then is looked who else is writing: when nobody is, all operations below ours are visible to the
+//    next statement, and all to come are above ours. So what is the last operation of its row there has been passed by none.
+// 4. `keepalive_op` tells the replicator's next commit to publish ours. Never `last_checkpoint`: it may be in the middle of a change.
+import { TampError } from '../../../core/errors.ts'
+import type { Connection } from '../../../database/postgres.ts'
+import type { Resent } from './queue.ts'
+import {
+  asideStatement,
+  checkStatement,
+  countQuery,
+  lockStatement,
+  numberStatement,
+  publishStatement,
+  streamStatement,
+  writeStatement,
+  writersQuery,
+} from './reinsert-sql.ts'
+
+/** The replicator waits for us from the second statement on: everything is short, or given up. */
+export const reinsertSettings = `SET LOCAL lock_timeout = '300ms';
+SET LOCAL statement_timeout = '5s';
+SET LOCAL idle_in_transaction_session_timeout = '5s';
+SET LOCAL jit = off;
+SET LOCAL enable_seqscan = off;
+SET LOCAL enable_hashjoin = off;
+SET LOCAL enable_mergejoin = off`
+
+/** Somebody is writing operations just now: nothing was done, try again in a moment. */
+export class WritersAtWork extends Error {
+  override readonly name = 'WritersAtWork'
+}
+
+/** The stream cannot be written to any more: another has replaced it. */
+export class StreamGone extends Error {
+  override readonly name = 'StreamGone'
+}
+
+export interface BatchScope {
+  readonly group: number
+  readonly storageVersion: number
+  readonly batch: number
+  /** Operations up to here are known to hold nothing new of the queue's rows. */
+  readonly seenTo: number
+}
+
+export interface BatchResult extends Resent {
+  /** Of the new operations; null where there are none. */
+  readonly firstNew: number | null
+  readonly lastNew: number | null
+}
+
+/**
+ * Leaves the transaction open, for the caller to commit or roll back.
+ * @throws WritersAtWork, StreamGone; pg errors (40P01, 55P03: try again). The caller rolls back.
+ */
+export async function reinsertBatch(connection: Connection, scope: BatchScope): Promise<BatchResult> {
+  await connection.execute(`BEGIN ISOLATION LEVEL READ COMMITTED;\n${reinsertSettings}`)
+  const [stream] = await connection.query<[string]>(streamStatement(scope))
+  if (stream === undefined || !['ACTIVE', 'ERRORED'].includes(stream[0])) throw new StreamGone()
+  await connection.execute(lockStatement(scope))
+  await connection.execute(numberStatement(scope))
+  if ((await connection.query(writersQuery)).length > 0) throw new WritersAtWork()
+  await connection.execute(checkStatement(scope))
+  const [counts] = await connection.query<[number, number]>(countQuery(scope))
+  const [operations, bytesEstimate] = counts!
+  const [written] = await connection.query<[number, number | null, number | null]>(writeStatement(scope))
+  const [inserted, firstNew, lastNew] = written!
+  await connection.execute(asideStatement(scope))
+  if (inserted !== operations)
+    throw new TampError(
+      'proof-failed',
+      `${inserted} operations were written again where ${operations} should have been.`,
+    )
+  if (lastNew !== null && (await connection.execute(publishStatement(scope, lastNew))) !== 1) throw new StreamGone()
+  return { operations, bytesEstimate, firstNew, lastNew }
+}
+
+/**
+ * Outside of any transaction that somebody waits for: takes out of the queue what was written anew in a range of op ids, so that a batch
+ * only has to look at what is newer still.
+ */
+export async function dropChanged(
+  connection: Connection,
+  group: number,
+  after: number,
+  upTo: number,
+  fromBatch: number,
+): Promise<void> {
+  await connection.execute(
+    `UPDATE tamp_reinsert m SET reason = 'changed since it was planned'
+       FROM (SELECT DISTINCT q.table_name, q.row_id
+               FROM (SELECT DISTINCT bucket_name FROM tamp_reinsert WHERE batch >= $4 AND reason IS NULL) w
+               JOIN bucket_data b ON b.group_id = $1 AND b.bucket_name = w.bucket_name AND b.op_id > $2 AND b.op_id <= $3
+               JOIN tamp_reinsert q ON q.bucket_name = b.bucket_name AND q.table_name = b.table_name AND q.row_id = b.row_id
+                AND q.batch >= $4) changed
+      WHERE m.batch >= $4 AND m.reason IS NULL AND m.table_name = changed.table_name AND m.row_id = changed.row_id`,
+    [group, after, upTo, fromBatch],
+  )
+}

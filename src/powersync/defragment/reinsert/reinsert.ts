@@ -1,0 +1,179 @@
+// Moves live rows to the end of their buckets by writing their operations again, batch by batch, beside a replicator at work.
+// Whatever ends it, each batch is whole or undone, and what is moved is not moved again by the next run.
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Left } from '../../../core/unit.ts'
+import { isConnectionLost, isRetryable, sqlState } from '../../../database/failures.ts'
+import type { Connection } from '../../../database/postgres.ts'
+import type { RunLock } from '../../../database/run-lock.ts'
+import type { Sessions } from '../../../database/sessions.ts'
+import type { Stream } from '../../streams.ts'
+import { fillQueue, leftInQueue, nextBatch, queuedByBucket } from './queue.ts'
+import type { Move, Queue, Resent } from './queue.ts'
+import { StreamGone, WritersAtWork, dropChanged, reinsertBatch } from './reinsert-batch.ts'
+import type { BatchResult } from './reinsert-batch.ts'
+
+export interface ReinsertTask {
+  readonly sessions: Sessions
+  readonly stream: Pick<Stream, 'id' | 'storageVersion'>
+  readonly moves: readonly Move[]
+  /** Held while it is at work. */
+  readonly lock?: RunLock
+  /** Told to stop: no further batch is begun. */
+  readonly mustStop: () => boolean
+  /** Called after each batch, outside of any transaction; may wait. */
+  readonly onBatch?: (batch: BatchResult, seconds: number) => Promise<void>
+  /** Told why it stands still. */
+  readonly tell?: (reason: string | null) => void
+}
+
+export interface Reinserted {
+  readonly buckets: ReadonlyMap<string, Resent>
+  readonly total: Resent
+  readonly left: readonly Left[]
+  /** The highest op id that was written; null where there is none. */
+  readonly lastNew: number | null
+  /** False where it was told to stop, or the stream is gone. */
+  readonly complete: boolean
+}
+
+/** How long a batch tries to get its turn. */
+const busySeconds = 20
+/** After so long the queue is made anew, so that what changes meanwhile stays little. */
+const queueSeconds = 120
+const tries = 6
+/** The statement took longer than a transaction may that the replicator waits for. */
+const timedOut = '57014'
+
+/** What would be written again, and what would be left: nothing is changed. */
+export async function previewReinsert(
+  connection: Connection,
+  stream: Pick<Stream, 'id'>,
+  moves: readonly Move[],
+): Promise<Reinserted> {
+  await connection.execute('BEGIN')
+  try {
+    const total = await fillQueue(connection, stream.id, moves)
+    const buckets = await queuedByBucket(connection, false)
+    return { buckets, total, left: await leftInQueue(connection), lastNew: null, complete: true }
+  } finally {
+    await connection.execute('ROLLBACK').catch(() => {})
+  }
+}
+
+export async function reinsert(task: ReinsertTask): Promise<Reinserted> {
+  const buckets = new Map<string, Resent>()
+  let lastNew: number | null = null
+  let left: readonly Left[] = []
+  for (let lost = 0; ;) {
+    const connection = await task.sessions.take()
+    let ended: 'done' | 'stopped' | 'again' | undefined
+    try {
+      const queue = await fillQueue(connection, task.stream.id, task.moves)
+      ended = await work(connection, task, queue, (batch) => (lastNew = Math.max(lastNew ?? 0, batch.lastNew ?? 0)))
+    } catch (error) {
+      if (!isConnectionLost(error) || ++lost >= tries) {
+        await connection[Symbol.asyncDispose]()
+        throw error
+      }
+      // Nobody knows whether the last batch was committed: the queue is made anew, from what is there.
+      await connection[Symbol.asyncDispose]()
+      await task.lock?.renew(() => task.sessions.connect())
+      continue
+    }
+    for (const [bucket, more] of await queuedByBucket(connection, true)) {
+      const sum = buckets.get(bucket)
+      buckets.set(bucket, {
+        operations: more.operations + (sum?.operations ?? 0),
+        bytesEstimate: more.bytesEstimate + (sum?.bytesEstimate ?? 0),
+      })
+    }
+    left = await leftInQueue(connection)
+    await connection.execute('DROP TABLE IF EXISTS pg_temp.tamp_wanted, pg_temp.tamp_reinsert')
+    task.sessions.give(connection)
+    if (ended === 'again') continue
+    const sum = (of: (resent: Resent) => number): number => [...buckets.values()].reduce((all, one) => all + of(one), 0)
+    return {
+      buckets,
+      total: { operations: sum((one) => one.operations), bytesEstimate: sum((one) => one.bytesEstimate) },
+      left,
+      lastNew,
+      complete: ended === 'done',
+    }
+  }
+}
+
+async function work(
+  connection: Connection,
+  task: ReinsertTask,
+  queue: Queue,
+  written: (batch: BatchResult) => void,
+): Promise<'done' | 'stopped' | 'again'> {
+  const { id: group, storageVersion } = task.stream
+  const started = performance.now()
+  let seenTo = queue.seenTo
+  let changes = 0
+  for (let from = 0; ; from++) {
+    const batch = await nextBatch(connection, from)
+    if (batch === null) return 'done'
+    if (task.mustStop()) return 'stopped'
+    if (changes > 0 && performance.now() - started > queueSeconds * 1000) return 'again'
+    await task.lock?.hold(() => task.sessions.connect())
+    const began = performance.now()
+    let done: BatchResult | undefined
+    try {
+      done = await untilItsTurn(connection, { group, storageVersion, batch, seenTo }, task)
+    } catch (error) {
+      if (!(error instanceof StreamGone)) throw error
+      await setAside(connection, null, 'its stream is not served any more')
+      return 'stopped'
+    }
+    if (done === undefined) {
+      if (task.mustStop()) return 'stopped'
+      await setAside(connection, batch, 'others kept writing all the time')
+    } else {
+      written(done)
+      changes += done.operations
+      if (done.firstNew !== null && done.lastNew !== null) {
+        // Everything below our first op id was visible when it was taken; and all in between is ours, where none is missing.
+        const whole = done.lastNew - done.firstNew + 1 === done.operations
+        const seen = whole ? done.lastNew : done.firstNew - 1
+        await dropChanged(connection, group, seenTo, seen, batch + 1)
+        seenTo = seen
+      }
+      await task.onBatch?.(done, (performance.now() - began) / 1000)
+    }
+    from = batch
+  }
+}
+
+/** Undefined where its turn does not come. */
+async function untilItsTurn(
+  connection: Connection,
+  scope: { group: number; storageVersion: number; batch: number; seenTo: number },
+  task: ReinsertTask,
+): Promise<BatchResult | undefined> {
+  const deadline = performance.now() + busySeconds * 1000
+  for (let attempt = 1; ; attempt++) {
+    try {
+      const done = await reinsertBatch(connection, scope)
+      await connection.execute('COMMIT')
+      if (attempt > 3) task.tell?.(null)
+      return done
+    } catch (error) {
+      if (isConnectionLost(error)) throw error
+      await connection.execute('ROLLBACK')
+      if (!(error instanceof WritersAtWork) && !isRetryable(error) && sqlState(error) !== timedOut) throw error
+      if (performance.now() > deadline || task.mustStop()) return undefined
+      if (attempt === 3) task.tell?.('giving way to the replicator, which is writing')
+      await sleep(Math.min(attempt, 10) * 20 * (0.5 + Math.random()))
+    }
+  }
+}
+
+/** Takes a batch out of the queue, or all that are left. */
+async function setAside(connection: Connection, batch: number | null, reason: string): Promise<void> {
+  await connection.execute(
+    'UPDATE tamp_reinsert SET reason = $2 WHERE reason IS NULL AND NOT ok AND ($1::int8 IS NULL OR batch = $1)',
+    [batch, reason],
+  )
+}
