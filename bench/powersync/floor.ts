@@ -7,11 +7,24 @@ export interface Floor {
   readonly update: number
   /** Seconds of all three. */
   readonly seconds: number
+  readonly cpuSeconds: number | undefined
 }
 
-/** Brings the one bucket of a database to the compacted state. Making the list of what has to change is not counted. */
-export async function floorOf(url: string): Promise<Floor> {
-  await using session = await openSession(`${url}?options=-c%20search_path%3Dpowersync`)
+/**
+ * Brings the one bucket of a database to the compacted state. Making the list of what has to change is not counted.
+ * @param serverCpu CPU seconds of the sessions that have ended
+ */
+export async function floorOf(url: string, serverCpu: () => Promise<number | undefined>): Promise<Floor> {
+  const location = `${url}?options=-c%20search_path%3Dpowersync`
+  const { end, target, checksum } = await listOf(location)
+  const before = await serverCpu()
+  const floor = await timesOf(location, end, target, checksum)
+  const after = await serverCpu()
+  return { ...floor, cpuSeconds: before === undefined || after === undefined ? undefined : after - before }
+}
+
+async function listOf(url: string): Promise<{ end: number; target: number; checksum: string }> {
+  await using session = await openSession(url)
   await session.query(
     `CREATE TABLE last AS SELECT source_key, row_id, table_name, source_table, max(op_id) AS op_id,
             max(op_id) FILTER (WHERE op = 'PUT') AS put FROM bucket_data GROUP BY 1, 2, 3, 4`,
@@ -31,7 +44,11 @@ export async function floorOf(url: string): Promise<Floor> {
   )
   await session.query('ANALYZE superseded')
   await session.query('CHECKPOINT')
+  return { end, target, checksum }
+}
 
+async function timesOf(url: string, end: number, target: number, checksum: string): Promise<Omit<Floor, 'cpuSeconds'>> {
+  await using session = await openSession(url)
   const timed = async (statement: string, values: readonly unknown[] = []): Promise<number> => {
     const started = performance.now()
     await session.query(statement, values)

@@ -65,7 +65,7 @@ export async function createBucketStorage(writer: Writer): Promise<void> {
  */
 export async function appendOperations(writer: Writer, history: string): Promise<number> {
   // Checksums: the first four bytes of SHA-256, little endian. The key of a row is the BSON of {id: UUID}.
-  return writer.execute(
+  const appended = await writer.execute(
     `INSERT INTO powersync.bucket_data
        (group_id, bucket_name, op_id, op, source_table, source_key, table_name, row_id, checksum, data)
      SELECT ${demoGroup}, bucket, op_id, CASE WHEN data IS NULL THEN 'REMOVE' ELSE 'PUT' END, '${sourceTable}',
@@ -78,6 +78,8 @@ export async function appendOperations(writer: Writer, history: string): Promise
                                                    ELSE 'put.lists.' || row_id || '.' || data END, 'UTF8')) AS hash) AS hashed
       ORDER BY op_id`,
   )
+  await writer.execute(`SELECT setval('powersync.op_id_sequence', max(op_id)) FROM powersync.bucket_data`)
+  return appended
 }
 
 /** Brings current_data up to date with the operations: every live row, and the buckets that it is in. */
@@ -95,9 +97,6 @@ export async function rebuildCurrentData(writer: Writer): Promise<number> {
 
 /** Publishes everything there is as a checkpoint, as the service's replicator does when a source transaction is complete. */
 export async function publishCheckpoint(writer: Writer): Promise<void> {
-  await writer.execute(
-    `SELECT setval('powersync.op_id_sequence', greatest(max(op_id), (SELECT last_value FROM powersync.op_id_sequence))) FROM powersync.bucket_data`,
-  )
   await writer.execute(
     `UPDATE powersync.sync_rules
         SET last_checkpoint = greatest(last_checkpoint, (SELECT last_value FROM powersync.op_id_sequence), keepalive_op, 0),

@@ -139,8 +139,11 @@ async function* served(connection: Connection, positions: ReadonlyMap<string, nu
       const more = rows.length === rowsPerLine
       yield {
         data: {
-          ...{ bucket, after: String(after), has_more: more, next_after: String(next) },
+          bucket,
+          after: String(after),
+          has_more: more,
           data: rows.map(operationOf),
+          next_after: String(next),
         },
       }
       if (!more) break

@@ -20,8 +20,7 @@ function readList(file: string): string {
     return readFileSync(file, 'utf8')
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException
-    throw new Error(
-      `it is no list of op ids, and ${code === 'ENOENT' ? 'there is no such file' : `that file cannot be read (${code})`}`,
-    )
+    const why = code === 'ENOENT' ? 'there is no such file' : `that file cannot be read (${code})`
+    throw new Error(`it is no list of op ids, and ${why}`, { cause: error })
   }
 }

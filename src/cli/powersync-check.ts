@@ -1,8 +1,7 @@
 // `tamp powersync check`: every structural rule of the bucket storage, and what breaks one.
 import type { FlagParametersForType } from '@stricli/core'
-import { checkBuckets } from '../powersync/check/check.ts'
-import type { CheckSummary } from '../powersync/check/check.ts'
-import type { BucketFinding } from '../powersync/findings.ts'
+import { checkBuckets } from '../powersync/index.ts'
+import type { BucketFinding, CheckSummary } from '../powersync/index.ts'
 import { checkOutputFlags, outputFlags, tampCommand } from './command.ts'
 import type { OutputFlags, TampContext } from './command.ts'
 import { count, counted, duration } from './figures.ts'

@@ -1,7 +1,7 @@
 // `tamp powersync defragment`: options in, a report out. What it does is in the library.
 import type { FlagParametersForType } from '@stricli/core'
 import { TampError } from '../core/errors.ts'
-import { defragmentBuckets } from '../powersync/defragment/defragment.ts'
+import { defragmentBuckets } from '../powersync/index.ts'
 import { tampCommand } from './command.ts'
 import type { TampContext } from './command.ts'
 import { compactExitStatuses } from './exit-status.ts'
@@ -53,7 +53,7 @@ const flags: FlagParametersForType<DefragmentFlags, TampContext> = {
     placeholder: 'LIST|FILE',
     brief:
       'With --how relocate: every checkpoint that was ever published in the range, as op ids separated by commas, or a file of them. ' +
-      'Without it those that earlier runs have seen.',
+      'Without it a run with --execute sets op ids aside, and a later one uses them.',
   },
   ...paceFlags,
   ...outputFlags,

@@ -1,5 +1,5 @@
 // A report of a defragmentation as text: buckets now, compacted and after it, what existing clients download for it, and what is left to do.
-import type { DefragmentReport } from '../powersync/defragment/defragment.ts'
+import type { DefragmentReport } from '../powersync/index.ts'
 import { bytes, count, counted, duration, percent, printable } from './figures.ts'
 import { closing, notesBlock, proofLines, storageBlock } from './powersync-report-text.ts'
 import { blocksText, leftText } from './report-text.ts'
@@ -56,16 +56,15 @@ function tableBlock({ buckets }: DefragmentReport, verbose: boolean, terminal: T
 
 function resultBlock(report: DefragmentReport, terminal: Terminal): string[] {
   const { mode, how, before, after, buckets, resent, saved, limitedBy, next, seconds } = report
-  if (buckets.length === 0)
-    return [
-      terminal.style(
-        'bold',
-        limitedBy === null
+  if (buckets.length === 0) {
+    const nothing =
+      report.skipped.length > 0 || next !== null
+        ? 'Nothing can be moved now.'
+        : limitedBy === null
           ? 'Nothing to do: no row holds back enough to be worth moving.'
-          : `Nothing to do: no row that is worth moving fits --max-resync-${limitedBy}.`,
-      ),
-      ...tail(report, 0, terminal),
-    ]
+          : `Nothing to do: no row that is worth moving fits --max-resync-${limitedBy}.`
+    return [terminal.style('bold', nothing), ...nextLines(report), ...tail(report, 0, terminal)]
+  }
   const from = before.operations ?? 0
   const gone = mode === 'execute' ? from - (after.operations ?? 0) : 0
   const rows = buckets.reduce((sum, bucket) => sum + bucket.rows, 0)
@@ -74,7 +73,7 @@ function resultBlock(report: DefragmentReport, terminal: Terminal): string[] {
     terminal.style(
       'bold',
       `A new client ${verb} spared ${counted(saved.operations, 'operation')} more than compacting alone spares it ` +
-        `(${percent(spared, from)} of ${count(from)}), about ${bytes(saved.bytesEstimate)}.`,
+        `(${percent(saved.operations, from)} of ${count(from)}), about ${bytes(saved.bytesEstimate)}.`,
     ),
     resent.operations === 0
       ? 'A client that is up to date downloads nothing for it.'
@@ -83,7 +82,7 @@ function resultBlock(report: DefragmentReport, terminal: Terminal): string[] {
       `${gone > 0 ? `, ${count(gone)} of ${counted(from, 'operation')} gone` : ''}, ${duration(seconds)}.`,
   ]
   if (limitedBy !== null) lines.push(`More would pay, but does not fit --max-resync-${limitedBy}.`)
-  if (next !== null && mode === 'execute') lines.push(`Next: ${printable(next)}${/[.!?]$/.test(next) ? '' : '.'}`)
+  lines.push(...nextLines(report))
   return [...lines, ...tail(report, rows, terminal)]
 }
 
@@ -92,4 +91,11 @@ function tail(report: DefragmentReport, changes: number, terminal: Terminal): st
   const itemsChanged = Math.max(0, (report.before.operations ?? 0) - (report.after.operations ?? 0))
   const end = closing({ ...report, itemsChanged }, changes)
   return [...proofLines(report, terminal), ...(end === '' ? [] : ['', end])]
+}
+
+/** What is left to be done, and when. */
+function nextLines({ mode, next }: DefragmentReport): string[] {
+  if (next === null) return []
+  const text = /[.!?]$/.test(next) ? next : `${next}.`
+  return [printable(mode === 'execute' ? `Next: ${text}` : text)]
 }

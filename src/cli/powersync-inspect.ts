@@ -1,7 +1,7 @@
 // `tamp powersync inspect`: the survey of buckets, largest waste first.
 import type { FlagParametersForType } from '@stricli/core'
-import { inspectBuckets } from '../powersync/inspect/inspect.ts'
-import type { BucketSurvey, InspectSummary } from '../powersync/inspect/inspect.ts'
+import { inspectBuckets } from '../powersync/index.ts'
+import type { BucketSurvey, InspectSummary } from '../powersync/index.ts'
 import { checkOutputFlags, outputFlags, tampCommand } from './command.ts'
 import type { OutputFlags, TampContext } from './command.ts'
 import { Interruption } from './interruption.ts'

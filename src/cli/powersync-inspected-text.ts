@@ -1,5 +1,5 @@
 // A survey of buckets as text: buckets and definitions by what they waste, the streams, what else is stored, what is odd, and what to do next.
-import type { BucketSurvey, InspectSummary } from '../powersync/inspect/inspect.ts'
+import type { BucketSurvey, InspectSummary } from '../powersync/index.ts'
 import { bytes, count, counted, duration, percent, printable } from './figures.ts'
 import { checkpointText } from './powersync-report-text.ts'
 import { blocksText, findingsText } from './report-text.ts'

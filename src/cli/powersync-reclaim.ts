@@ -1,7 +1,7 @@
 // `tamp powersync reclaim`: the space of the storage's tables, VACUUM with its figures, and how to give space back to the disk.
 import type { FlagParametersForType } from '@stricli/core'
-import { reclaimSpace } from '../powersync/reclaim.ts'
-import type { Reclaimed, ReclaimedTable } from '../powersync/reclaim.ts'
+import { reclaimSpace } from '../powersync/index.ts'
+import type { Reclaimed, ReclaimedTable } from '../powersync/index.ts'
 import { checkOutputFlags, outputFlags, tampCommand, toggle } from './command.ts'
 import type { OutputFlags, TampContext } from './command.ts'
 import { bytes, count, counted, duration, percent, printable } from './figures.ts'

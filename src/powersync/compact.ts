@@ -159,7 +159,7 @@ class BucketCompactor implements Compactor<LaneFacts, SliceUnit>, AsyncDisposabl
       return
     }
     this.#unchanged = changed.unchanged
-    for (const lane of lanesOf(changed.buckets)) {
+    for (const lane of lanesOf(changed.buckets, this.#options.jobs)) {
       this.#lanes.set(lane.name, lane)
       yield { lane: lane.name, rowsEstimate: lane.operations }
     }
@@ -325,7 +325,9 @@ class BucketCompactor implements Compactor<LaneFacts, SliceUnit>, AsyncDisposabl
       const cancel = (): void => void connection.cancel()
       signal.addEventListener('abort', cancel, { once: true })
       try {
-        const rows = await connection.query<[string, string, number, number, number]>(verification(facts.scope))
+        const rows = await connection.query<[string, string, number, number, number]>(
+          verification(facts.scope, facts.left.clear === 0 && facts.left.move === 0),
+        )
         this.#sessions.give(connection)
         mismatches = 0
         for (const [bucket, fingerprint, operations, live, bytesEstimate] of rows) {

@@ -24,3 +24,8 @@ export function operationBytes(alias: string): string {
 
 /** Bytes of a MOVE or CLEAR in the stream. */
 export const smallOperationBytes = 53
+
+/** 32 bits, wrapping, signed: how the service stores the checksum of a CLEAR. */
+export function signed32(sum: string): string {
+  return `(((${sum}) % 4294967296 + 6442450944) % 4294967296 - 2147483648)::int8`
+}

@@ -162,15 +162,21 @@ function givingBack(storage: BucketStorage, table: string, use: TableUse): Givin
   if (freedBytesEstimate < worthBytes || freedBytesEstimate < worthShare * (use.tableBytes + use.indexBytes)) return []
   const { host, port, user, database } = storage.settings.config
   const name = `${identifier(storage.schema)}.${table}`
-  const words = [
-    ...['--host', String(host), '--port', String(port), '--username', String(user), '--dbname', String(database)],
-    ...['--table', name, '--no-superuser-check'],
+  const where = [
+    '--host',
+    String(host),
+    '--port',
+    String(port),
+    '--username',
+    String(user),
+    '--dbname',
+    String(database),
   ]
   return [
     {
       table,
       vacuumFull: `VACUUM (FULL, ANALYZE) ${name};`,
-      pgRepack: ['pg_repack', ...words.map(shellWord)].join(' '),
+      pgRepack: ['pg_repack', ...where.map(shellWord), '--table', shellWord(name), '--no-superuser-check'].join(' '),
       reindex: `REINDEX TABLE CONCURRENTLY ${name};`,
       bytesEstimate,
       freedBytesEstimate,

@@ -26,6 +26,7 @@ test('shows everything, one after the other: every room before and after, and a 
   expect(out).toMatch(/^ {2}10 rooms +11,330 +29,604 /m)
   expect(out).toMatch(/full states, before and after: no difference/)
   expect(out).toMatch(/✓ The query gives the same answer, by the same index; the table came back as it was\./)
+  expect(out).toMatch(/✓ Every client validated every checksum, and all of them see the same rows\./)
   expect(out).not.toContain(new URL(inject('postgres').url).password)
   expect(await demoDatabases()).toEqual([])
 })
@@ -51,7 +52,7 @@ test('says so where there is no embedded PostgreSQL and no extension, and goes o
     for (const name of ['src', 'fixtures', 'package.json'])
       await cp(join(root, name), join(installed, name), { recursive: true })
     await mkdir(join(installed, 'node_modules'))
-    for (const name of ['@stricli', 'better-sqlite3', 'pg', 'pg-copy-streams', 'yaml'])
+    for (const name of ['@stricli', 'better-sqlite3', 'bson', 'pg', 'pg-copy-streams', 'yaml'])
       await symlink(join(root, 'node_modules', name), join(installed, 'node_modules', name))
     const options = { main: join(installed, 'src/cli/main.ts'), cwd: installed }
     const all = await runTamp(['demo'], options)
@@ -61,6 +62,10 @@ test('says so where there is no embedded PostgreSQL and no extension, and goes o
     const synapse = await runTamp(['demo', 'synapse'], options)
     expect(synapse.err).toMatch(/There is no embedded PostgreSQL here\.\n.*--connection/)
     expect(synapse.status).toBe(1)
+    const powersync = await runTamp(['demo', 'powersync', '--connection', inject('postgres').url], options)
+    expect(powersync.out).toMatch(/Without clients: the real client core is in the npm package @powersync\/node/)
+    expect(powersync.out).toMatch(/^ {2}defragmented: relocate +2$/m)
+    expect(powersync.status).toBe(0)
   } finally {
     await rm(installed, { recursive: true, force: true })
   }

@@ -63,12 +63,13 @@ export async function* operationFaults(
                     WHEN o.op = 'REMOVE' AND ${uuidKey}
                       THEN ${hashed(`'delete.' || o.source_table || '/' || encode(substring(o.source_key FROM 14 FOR 16), 'hex')::uuid`)} <> ${checksumBytes}
                END AS wrong,
-               CASE WHEN o.op = 'CLEAR' THEN EXISTS (
-                 SELECT FROM bucket_data e WHERE e.group_id = o.group_id AND e.bucket_name = o.bucket_name AND e.op_id < o.op_id)
+               -- Scalar, not EXISTS: these are looked up in the primary key, one by one, whatever the planner knows of the table.
+               CASE WHEN o.op = 'CLEAR' THEN o.op_id > (
+                 SELECT min(e.op_id) FROM bucket_data e WHERE e.group_id = o.group_id AND e.bucket_name = o.bucket_name)
                END AS misplaced,
-               CASE WHEN o.op = 'MOVE' AND o.target_op > o.op_id THEN NOT EXISTS (
-                 SELECT FROM bucket_data t
-                  WHERE t.group_id = o.group_id AND t.bucket_name = o.bucket_name AND t.op_id = o.target_op AND t.op <> 'CLEAR')
+               CASE WHEN o.op = 'MOVE' AND o.target_op > o.op_id THEN coalesce((
+                 SELECT t.op FROM bucket_data t
+                  WHERE t.group_id = o.group_id AND t.bucket_name = o.bucket_name AND t.op_id = o.target_op), 'CLEAR') = 'CLEAR'
                END AS lost,
                greatest(o.op_id, o.target_op) > $2 AS beyond,
                CASE WHEN $5 AND o.op = 'REMOVE' AND NOT ${uuidKey} THEN o.source_table END AS source_table,

@@ -28,13 +28,14 @@ export async function analyse(connection: Connection, scope: AnalysisScope): Pro
 /** Statements that make the temporary tables of an analysis. */
 export function workTables(scope: AnalysisScope): string[] {
   const relations = analysis(scope)
+  const large = scope.buckets.length === 1
   return [
     `DROP TABLE IF EXISTS ${relations.map(({ name }) => `pg_temp.${name}`).join(', ')}`,
-    ...relations.map(({ name, query }) => `CREATE TEMP TABLE ${name} AS\n${query}`),
-    'CREATE INDEX ON tamp_row (source_key)',
+    // Without statistics the planner would hash the operations instead of the rows that they are about.
+    ...relations.flatMap(({ name, query }) => [`CREATE TEMP TABLE ${name} AS\n${query}`, `ANALYZE ${name}`]),
+    ...(large ? ['CREATE INDEX ON tamp_row (source_key)'] : []),
     'CREATE INDEX ON tamp_work (n)',
     'CREATE INDEX ON tamp_clear (n)',
-    'ANALYZE tamp_clear, tamp_work',
   ]
 }
 

@@ -6,7 +6,14 @@
 // which one is left out: it does not merge a CLEAR with a single MOVE after it.)
 import pg from 'pg'
 import { definitionSql } from '../bucket-name.ts'
-import { identity, identityColumns, operationBytes, sameIdentity, smallOperationBytes } from '../operation-sql.ts'
+import {
+  identity,
+  identityColumns,
+  operationBytes,
+  sameIdentity,
+  signed32,
+  smallOperationBytes,
+} from '../operation-sql.ts'
 
 /** Which operations: of these buckets of a stream, up to and with op id `bound`. */
 export interface AnalysisScope {
@@ -20,10 +27,15 @@ interface Relation {
   readonly query: string
 }
 
-/** The relations, each of which may use those before it. */
-export function analysis({ group, bound, buckets }: AnalysisScope): readonly Relation[] {
+function within({ group, bound, buckets }: AnalysisScope): string {
   const names = buckets.map((name) => pg.escapeLiteral(name))
-  const within = `d.group_id = ${group} AND d.bucket_name ${names.length === 1 ? `= ${names[0]}` : `= ANY (ARRAY[${names.join(', ')}]::text[])`} AND d.op_id <= ${bound}`
+  const named = names.length === 1 ? `= ${names[0]}` : `= ANY (ARRAY[${names.join(', ')}]::text[])`
+  return `d.group_id = ${group} AND d.bucket_name ${named} AND d.op_id <= ${bound}`
+}
+
+/** The relations, each of which may use those before it. */
+export function analysis(scope: AnalysisScope): readonly Relation[] {
+  const { group, bound } = scope
   return [
     {
       // Every row that operations are about, with its last one. MOVE and CLEAR are about none: they come together, as one.
@@ -34,7 +46,7 @@ export function analysis({ group, bound, buckets }: AnalysisScope): readonly Rel
        bool_or(d.op NOT IN ('PUT', 'REMOVE', 'MOVE', 'CLEAR') OR (d.op IN ('PUT', 'REMOVE') AND d.source_key IS NULL)) AS odd,
        count(*) AS operations, sum(d.checksum) AS checksum, sum(${operationBytes('d')}) AS bytes
   FROM bucket_data d
- WHERE ${within}
+ WHERE ${within(scope)}
  GROUP BY d.bucket_name, ${identity.map((column) => `d.${column}`).join(', ')}`,
     },
     {
@@ -70,16 +82,16 @@ export function analysis({ group, bound, buckets }: AnalysisScope): readonly Rel
   FROM bucket_data d
   JOIN tamp_row r ON r.bucket_name = d.bucket_name AND ${sameIdentity('r', 'd')}
   JOIN tamp_bucket b ON b.bucket_name = d.bucket_name
- WHERE ${within} AND d.op IN ('PUT', 'REMOVE') AND d.op_id < r.last AND d.op_id > coalesce(b.clear_to, 0) AND b.fault IS NULL`,
+ WHERE ${within(scope)} AND d.op IN ('PUT', 'REMOVE') AND d.op_id < r.last AND d.op_id > coalesce(b.clear_to, 0) AND b.fault IS NULL`,
     },
     {
       // The buckets to clear, with what the operations that go would have pointed to as MOVEs.
       name: 'tamp_clear',
-      query: `SELECT b.n, b.bucket_name, b.clear_to,
+      query: `SELECT b.n, b.bucket_name, b.clear_to, b.prefix - b.clears AS operations, ${signed32('b.prefix_checksum')} AS checksum,
        max(r.last) FILTER (WHERE r.first < b.boundary AND r.first < r.last AND r.source_key IS NOT NULL) AS target
   FROM tamp_bucket b JOIN tamp_row r ON r.bucket_name = b.bucket_name
  WHERE b.clear_to IS NOT NULL
- GROUP BY b.n, b.bucket_name, b.clear_to`,
+ GROUP BY b.n, b.bucket_name, b.clear_to, b.prefix, b.clears, b.prefix_checksum`,
     },
   ]
 }
@@ -89,8 +101,18 @@ function fingerprint(alias: string): string {
   return `concat_ws(' ', ${alias}.live, ${alias}.live_hash, mod(mod(${alias}.checksum, 4294967296) + 4294967296, 4294967296))`
 }
 
-/** One row a bucket, of the same buckets later on: name, fingerprint, operations, live rows, bytes. */
-export function verification(scope: AnalysisScope): string {
+/**
+ * One row a bucket, of the same buckets later on: name, fingerprint, operations, live rows, bytes.
+ * @param done whether all slices are done: then a PUT that is there is live, and nothing has to be compared to know it
+ */
+export function verification(scope: AnalysisScope, done: boolean): string {
+  if (done)
+    return `SELECT f.bucket_name, ${fingerprint('f')}, f.operations, f.live, f.bytes::int8 FROM (
+SELECT d.bucket_name, count(*) FILTER (WHERE d.op = 'PUT') AS live, sum(hashint8extended(d.op_id, 0)) FILTER (WHERE d.op = 'PUT') AS live_hash,
+       count(*) AS operations, sum(d.checksum) AS checksum, sum(${operationBytes('d')}) AS bytes
+  FROM bucket_data d
+ WHERE ${within(scope)}
+ GROUP BY d.bucket_name) f`
   const [rows, first] = analysis(scope)
   return `WITH ${rows!.name} AS MATERIALIZED (${rows!.query}), ${first!.name} AS (${first!.query})
 SELECT f.bucket_name, ${fingerprint('f')}, f.operations::int8, f.live, f.bytes::int8 FROM ${first!.name} f`

@@ -7,10 +7,13 @@ import type { BucketMeasure } from '../report.ts'
 import type { ChangedBucket } from './changed-buckets.ts'
 import type { ClearSlice, MoveSlice } from './slice-sql.ts'
 
-/** Operations of small buckets that are analysed together; a bucket with more is a lane of its own. */
-const laneOperations = 50_000
-/** Names in one statement. */
-const laneBuckets = 5_000
+/**
+ * Operations of buckets that are analysed together; a bucket with more is a lane of its own. The operations of one bucket lie far apart
+ * in the table, so that many small lanes would each read nearly all of it.
+ */
+const laneOperations = 500_000
+/** Names in one statement, and buckets in memory. */
+const laneBuckets = 20_000
 
 /** What is going to be one lane. */
 export interface Lane {
@@ -19,8 +22,10 @@ export interface Lane {
   readonly operations: number
 }
 
-/** Puts neighbours together, so that a lane reads one stretch of the primary key. Largest lanes first. */
-export function lanesOf(buckets: readonly ChangedBucket[]): Lane[] {
+/** Puts neighbours in the primary key together, in lanes enough for all jobs. Largest lanes first. */
+export function lanesOf(buckets: readonly ChangedBucket[], jobs: number = 1): Lane[] {
+  const all = buckets.reduce((sum, { operations }) => sum + operations, 0)
+  const most = Math.min(laneOperations, Math.ceil(all / jobs))
   const lanes: Lane[] = []
   let names: string[] = []
   let operations = 0
@@ -32,7 +37,7 @@ export function lanesOf(buckets: readonly ChangedBucket[]): Lane[] {
   for (const { bucket, operations: own } of buckets) {
     if (own > laneOperations) lanes.push({ name: bucket, buckets: [bucket], operations: own })
     else {
-      if (operations + own > laneOperations || names.length === laneBuckets) close()
+      if (operations + own > most || names.length === laneBuckets) close()
       names.push(bucket)
       operations += own
     }

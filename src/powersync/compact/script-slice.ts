@@ -25,23 +25,23 @@ export function scriptSlice({ facts, clear, move, items }: SliceUnit): string {
   const checks: string[] = []
   if (clear !== undefined)
     checks.push(
-      `  EXECUTE ${quoted(clearPreview(group, clear, 0))} INTO found;`,
-      `  IF found.buckets <> ${clear.buckets} OR found.operations <> ${clear.operations} THEN RAISE EXCEPTION 'left as it is: somebody else has changed it since the plan was made'; END IF;`,
+      `  EXECUTE ${quoted(clearPreview(group, clear, 0))} INTO planned;`,
+      `  IF planned.buckets <> ${clear.buckets} OR planned.operations <> ${clear.operations} THEN RAISE EXCEPTION 'left as it is: somebody else has changed it since the plan was made'; END IF;`,
       `  EXECUTE ${quoted(clearStatement(group, clear, 0))} INTO done;`,
-      `  IF done IS DISTINCT FROM found THEN RAISE EXCEPTION 'left as it is: the result is not what was to be kept'; END IF;`,
+      `  IF done IS DISTINCT FROM planned THEN RAISE EXCEPTION 'left as it is: the result is not what was to be kept'; END IF;`,
     )
   if (move !== undefined)
     checks.push(
-      `  EXECUTE ${quoted(movePreview(move))} INTO found;`,
-      `  IF found.operations <> ${move.upTo - move.above} THEN RAISE EXCEPTION 'left as it is: somebody else has changed it since the plan was made'; END IF;`,
+      `  EXECUTE ${quoted(movePreview(move))} INTO planned;`,
+      `  IF planned.operations <> ${move.upTo - move.above} THEN RAISE EXCEPTION 'left as it is: somebody else has changed it since the plan was made'; END IF;`,
       `  EXECUTE ${quoted(moveStatement(group, move))} INTO done;`,
-      `  IF done IS DISTINCT FROM found THEN RAISE EXCEPTION 'left as it is: somebody else has changed it since it was analysed'; END IF;`,
+      `  IF done IS DISTINCT FROM planned THEN RAISE EXCEPTION 'left as it is: somebody else has changed it since it was analysed'; END IF;`,
     )
   return `${analysisText(facts)}-- ${items} operations
 BEGIN ISOLATION LEVEL REPEATABLE READ;
 ${sliceSettings};
 DO $tamp$
-DECLARE found record; done record;
+DECLARE planned record; done record;
 BEGIN
   IF NOT pg_try_advisory_xact_lock(${bucketsLock.join(', ')}) THEN RAISE EXCEPTION 'left as it is: another tamp is at work'; END IF;
   PERFORM FROM sync_rules WHERE id = ${group} AND state IN ('ACTIVE', 'ERRORED') AND last_checkpoint >= ${bound};

@@ -1,5 +1,6 @@
 // The two statements that change operations: CLEAR for the dead prefixes of some buckets, MOVE for some superseded operations.
 // Both work from the temporary tables of the analysis, and return what they did, to be compared with what was to be done.
+import { sameIdentity, signed32 } from '../operation-sql.ts'
 
 /** Prefixes of the buckets numbered (`above`, `upTo`] of tamp_clear; where `limit` is given, of one bucket, the next so many operations. */
 export interface ClearSlice {
@@ -14,34 +15,45 @@ export interface MoveSlice {
   readonly upTo: number
 }
 
-/** 32 bits, wrapping, signed: how the service stores the checksum of a CLEAR. */
-function signed32(sum: string): string {
-  return `(((${sum}) % 4294967296 + 6442450944) % 4294967296 - 2147483648)::int8`
-}
-
 /**
  * The buckets of a slice, each with the op id of its CLEAR. Its operations up to there are all dead.
  * @param from where the operations of a bucket that is cleared in steps begin by now: below there are only index entries of rows that are gone
  */
-function clearTargets(group: number, { above, upTo, limit }: ClearSlice, from: number): string {
+function clearTargets(
+  group: number,
+  { above, upTo, limit, every = 1 }: ClearSlice & { every?: number },
+  from: number,
+): string {
   const clearTo =
     limit === null
       ? 'c.clear_to'
       : `coalesce((SELECT d.op_id FROM bucket_data d
               WHERE d.group_id = ${group} AND d.bucket_name = c.bucket_name AND d.op_id BETWEEN ${from} AND c.clear_to AND d.op <> 'CLEAR'
               ORDER BY d.op_id OFFSET ${limit - 1} LIMIT 1), c.clear_to)`
-  return `SELECT c.bucket_name, ${clearTo} AS clear_to, c.target FROM tamp_clear c WHERE c.n > ${above} AND c.n <= ${upTo}`
+  return `SELECT c.bucket_name, ${clearTo} AS clear_to, c.target FROM tamp_clear c WHERE c.n > ${above} AND c.n <= ${upTo}${every === 1 ? '' : ` AND c.n % ${every} = 0`}`
 }
 
 /** The operations of a slice, found through the primary key whatever the planner thinks. */
-function clearedOperations(group: number, slice: ClearSlice, from: number, columns: string): string {
+function clearedOperations(
+  group: number,
+  slice: ClearSlice & { every?: number },
+  from: number,
+  columns: string,
+): string {
   return `(${clearTargets(group, slice, from)}) s CROSS JOIN LATERAL (
        SELECT ${columns} FROM bucket_data d
         WHERE d.group_id = ${group} AND d.bucket_name = s.bucket_name AND d.op_id BETWEEN ${from} AND s.clear_to OFFSET 0) d`
 }
 
-/** What a slice is about to swallow: buckets, operations that are no CLEAR, the highest op id, the checksums as CLEARs store them, added up. */
+/**
+ * What a slice is about to swallow: buckets, operations that are no CLEAR, the highest op id, the checksums as CLEARs store them, added
+ * up. Of whole prefixes the analysis knows; of a part it is read.
+ */
 export function clearPreview(group: number, slice: ClearSlice, from: number): string {
+  const { above, upTo, limit } = slice
+  if (limit === null && from === 0)
+    return `SELECT count(*) AS buckets, coalesce(sum(operations), 0)::int8 AS operations, max(clear_to) AS clear_to,
+       coalesce(sum(checksum), 0)::int8 AS checksum FROM tamp_clear WHERE n > ${above} AND n <= ${upTo}`
   return `WITH prefix AS (
   SELECT s.bucket_name, count(*) FILTER (WHERE d.op <> 'CLEAR') AS operations, max(d.op_id) AS clear_to, ${signed32('sum(d.checksum)')} AS checksum
     FROM ${clearedOperations(group, slice, from, 'd.op, d.op_id, d.checksum')}
@@ -103,13 +115,20 @@ export function moveProof(group: number, { above, upTo }: MoveSlice, step: numbe
   FROM tamp_work w WHERE w.n > ${above} AND w.n <= ${upTo} AND w.n % ${step} = 0`
 }
 
-/** The same of PUTs that CLEARs are about to swallow, every `step`th op id: a later operation about the same row is there. */
+/**
+ * The same of PUTs that CLEARs are about to swallow: of every `step`th bucket, or of one large bucket every `step`th op id. In a small
+ * bucket any later operation about the same row will do; in a large one it is looked up, as there is no index that would find it.
+ */
 export function clearProof(group: number, slice: ClearSlice, from: number, step: number): string {
+  const large = slice.upTo - slice.above === 1
+  const sampled = large ? slice : { ...slice, every: step }
+  const superseding = large
+    ? `tamp_row r JOIN bucket_data l ON l.group_id = ${group} AND l.bucket_name = s.bucket_name AND l.op_id = r.last
+          WHERE r.bucket_name = s.bucket_name AND ${sameIdentity('r', 'd')} AND ${sameIdentity('l', 'd')}`
+    : `bucket_data l WHERE l.group_id = ${group} AND l.bucket_name = s.bucket_name AND ${sameIdentity('l', 'd')}`
   return `SELECT count(*), count(*) FILTER (WHERE EXISTS (
-         SELECT FROM tamp_row r JOIN bucket_data l ON l.group_id = ${group} AND l.bucket_name = s.bucket_name AND l.op_id = r.last
-          WHERE (r.bucket_name, r.source_key, r.row_id, r.table_name, r.source_table) = (s.bucket_name, d.source_key, d.row_id, d.table_name, d.source_table)
-            AND (l.source_key, l.row_id, l.table_name, l.source_table) = (d.source_key, d.row_id, d.table_name, d.source_table)
+         SELECT FROM ${superseding}
             AND l.op_id > d.op_id AND l.op IN ('PUT', 'REMOVE')))
-  FROM ${clearedOperations(group, slice, from, 'd.op, d.op_id, d.source_key, d.row_id, d.table_name, d.source_table')}
- WHERE d.op = 'PUT' AND d.op_id % ${step} = 0`
+  FROM ${clearedOperations(group, sampled, from, 'd.op, d.op_id, d.source_key, d.row_id, d.table_name, d.source_table')}
+ WHERE d.op = 'PUT'${large ? ` AND d.op_id % ${step} = 0` : ''}`
 }

@@ -406,7 +406,7 @@ class Defragmentation implements AsyncDisposable {
   /** Makes room for rows that found none, for the next run. */
   async #reserve(rows: number, pending: boolean): Promise<string> {
     const again = (opId: string): string =>
-      `When the service has published ${opId} and that checkpoint is ${this.#grace} s old, run the command again: the buckets left for want of room can be relocated then.`
+      `When the service has published ${opId} and that checkpoint is ${this.#grace} s old, run the command again: the buckets left for want of room can be relocated then. Clients that are not past it by that time download them anew.`
     if (pending) return again('the op ids that were reserved')
     if (!this.#executes)
       return 'Executed, it reserves op ids for the buckets left for want of room; a second run can relocate them.'

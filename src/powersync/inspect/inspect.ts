@@ -7,6 +7,7 @@ import { ReadSnapshot } from '../../database/read-snapshot.ts'
 import { definitionOf } from '../bucket-name.ts'
 import type { BucketStorage } from '../database.ts'
 import { defaultGrace, safeCheckpoint } from '../checkpoint.ts'
+import { analysisSettings } from '../compact/analyse.ts'
 import { planDefragmentation } from '../defragment/plan.ts'
 import { readDefragmentFacts } from '../defragment/read-facts.ts'
 import type { BucketFinding, BucketFindingCode } from '../findings.ts'
@@ -134,8 +135,7 @@ async function* survey(
   const whole = new Totals()
   const tally = new FindingTally<BucketFindingCode>()
   if (stream !== null) {
-    // Sorting in memory what fits there; the rest goes to the server's disk.
-    await snapshot.query(`SET LOCAL work_mem = '64MB'`)
+    await snapshot.query(analysisSettings)
     const bound = checkpoint?.opId ?? stream.lastCheckpoint ?? 0
     for await (const [figures, moved] of withMoves(snapshot, second, stream, bound, wanted, options)) {
       const findings = bucketRemarks(figures).flatMap((each) => tally.add(each.code, each.subject, each.detail) ?? [])

@@ -4,11 +4,11 @@ import { compactBuckets } from '../../../src/powersync/compact.ts'
 import { defragmentBuckets } from '../../../src/powersync/defragment/defragment.ts'
 import type { DefragmentOptions } from '../../../src/powersync/defragment/defragment.ts'
 import { openClient } from '../../support/powersync/client-core.ts'
-import { put, readBuckets, remove, writeBucket } from '../../support/powersync/operations.ts'
-import { sync } from '../../support/powersync/replay.ts'
+import { readBuckets } from '../../support/powersync/operations.ts'
+import { replay, sync } from '../../support/powersync/replay.ts'
 import { Replicator } from '../../support/powersync/replicator.ts'
 import { readImage, rememberingChecksums } from '../../support/powersync/service-lines.ts'
-import { emptyStorage, publish, storageOf } from '../../support/powersync/storages.ts'
+import { emptyStorage, loadStorage, publish, storageOf } from '../../support/powersync/storages.ts'
 import type { FreshDatabase } from '../../support/postgres.ts'
 
 const global = '1#global[]'
@@ -163,4 +163,46 @@ describe('a list of checkpoints', () => {
     expect(await readBuckets(database)).toEqual(before)
   })
 })
-void [put, remove, writeBucket]
+
+describe('a storage that the service wrote', () => {
+  test('relocate with a list: whoever completed a checkpoint goes on from it and ends the same', async () => {
+    await using database = await loadStorage(2)
+    const { checkpoints } = database
+    const last = checkpoints.at(-1)!
+    const before = await readImage(database)
+    const planned = await defragment(database, { how: 'relocate', checkpoints, mode: 'dry-run' })
+    const done = await defragment(database, { how: 'relocate', checkpoints })
+    expect(done).toMatchObject({ complete: true, proof: { mismatches: 0 }, skipped: [], next: null })
+    expect(done.buckets).toEqual(planned.buckets)
+    expect(done.after).toEqual(planned.after)
+    const after = await readImage(database)
+    const some = checkpoints.filter((_, index) => index % 40 === 0)
+    expect(replay({ before, after, positions: [0, ...some, last] }).failures).toEqual([])
+    expect(replay({ before, after, positions: [last] }).operations).toBe(0)
+  })
+
+  test('relocate in two runs, with op ids that the first reserves, beside a source that goes on', async () => {
+    await using database = await loadStorage(3)
+    const { checkpoints } = database
+    const last = checkpoints.at(-1)!
+    const before = await readImage(database)
+    const source = new Replicator(await database.connect(), { table: 'other', storageVersion: 3 })
+    expect((await defragment(database, { how: 'relocate' })).next).toMatch(/published op id \d+ and/)
+    await source.flush([{ id: 'x', row: { id: 'x' }, buckets: ['1#global|0[]'] }])
+    const reached = await source.commit()
+    expect(reached).toBeGreaterThan(last)
+    const meanwhile = await readImage(database)
+    const done = await defragment(database, { how: 'relocate' })
+    expect(done.skipped).toEqual([])
+    expect(done.buckets.length).toBeGreaterThan(100)
+    for (const { bucket, after, rows } of done.buckets)
+      expect(after.operations, bucket).toBe(rows + 1 + (bucket === '1#global|0[]' ? 1 : 0))
+    const after = await readImage(database)
+    const some = checkpoints.filter((_, index) => index % 40 === 0)
+    expect(replay({ before: meanwhile, after, positions: [0, ...some, last, reached] }).failures).toEqual([])
+    expect(replay({ before: meanwhile, after, positions: [reached] }).operations).toBe(0)
+    expect(after.buckets.size).toBe(before.buckets.size)
+    // Nothing is left to be done, and nothing more is reserved for it.
+    expect(await defragment(database, { how: 'relocate' })).toMatchObject({ itemsChanged: 0, next: null })
+  })
+})

@@ -10,7 +10,6 @@ import type { Buckets } from '../../support/powersync/operations.ts'
 import { compacted } from '../../support/powersync/reference-compactor.ts'
 import { replay } from '../../support/powersync/replay.ts'
 import { imageOf } from '../../support/powersync/service-lines.ts'
-import { compactAsTheServiceDoes } from '../../support/powersync/service-compactor.ts'
 import { loadStorage, storageOf } from '../../support/powersync/storages.ts'
 import type { LoadedStorage } from '../../support/powersync/storages.ts'
 
@@ -50,20 +49,15 @@ describe.each([1, 2, 3] as const)('storage version %i', (version) => {
     expect(report.definitions.map(({ definition, buckets }) => [definition, buckets])).toHaveLength(6)
   })
 
-  test('ends as the service does, but for prefixes that it leaves', async () => {
-    await using served = await loadStorage(version)
-    await using session = await served.connect()
-    await compactAsTheServiceDoes(session)
-    const theirs = await readBuckets(served)
-    expect([...after.keys()]).toEqual([...theirs.keys()])
-    let fewer = 0
-    for (const [bucket, operations] of theirs) {
-      // What ours takes further is a lone operation behind a CLEAR, nothing else.
-      const further = compacted(operations, checkpoint)
-      fewer += operations.length - further.length
-      expect({ bucket, operations: after.get(bucket) }).toEqual({ bucket, operations: further })
+  test('ends as the service does, but for prefixes that it leaves', () => {
+    // That the service ends as the reference compactor that is not thorough: service-end-state.pg.test.ts.
+    for (const [bucket, operations] of before) {
+      expect({ bucket, operations: after.get(bucket) }).toEqual({
+        bucket,
+        operations: compacted(operations, checkpoint),
+      })
+      expect(after.get(bucket)!.length).toBeLessThanOrEqual(compacted(operations, checkpoint, false).length)
     }
-    expect(count(theirs) - count(after)).toBe(fewer)
   })
 
   test('has nothing left to do', async () => {

@@ -36,7 +36,7 @@ export interface Window {
 /** From a complete list of checkpoints: what lies between each and the next. */
 export function gapsBetween(checkpoints: readonly number[]): Gap[] {
   const sorted = [...new Set(checkpoints)].sort((a, b) => a - b)
-  return sorted.slice(1).flatMap((upTo, index) => (upTo - sorted[index]! > 2 ? [{ after: sorted[index]!, upTo }] : []))
+  return sorted.slice(1).flatMap((upTo, index) => (upTo - sorted[index]! >= 2 ? [{ after: sorted[index]!, upTo }] : []))
 }
 
 /** Up to which op id a gap allows a bucket to be cut, or undefined. @param below nothing from here on may be moved */
@@ -47,11 +47,11 @@ export function cutIn({ upTo }: Gap, checkpoint: number, below: number): number 
 /** The place for a CLEAR and the live rows after it, or undefined where the gap has no room for them. */
 export function fitWindow(gap: Gap, { rows, last, next }: Cut): Window | undefined {
   const top = next === null ? gap.upTo : Math.min(gap.upTo, next - 1)
-  // Best above every operation that is replaced, at an id that never was one: then no client of any kind can be in the window, and a
-  // compactor of the service that was about to change one of the old operations does not find another in its place.
-  for (const clearAt of [Math.max(last, gap.after) + 1, Math.max(last, gap.after + 1)])
-    if (top - clearAt >= rows) return { clearAt, firstSlot: clearAt + 1, crosses: false }
-  if (gap.reserved) return undefined
+  // Best above every operation that is replaced, at ids that never were one: then no client can be in the window, even if it was cut off
+  // after the last operation; and a compactor of the service that was about to change an old operation does not find another in its place.
+  const above = Math.max(last, gap.after) + 1
+  if (top - above >= rows) return { clearAt: above, firstSlot: above + 1, crosses: false }
   const clearAt = top - rows
-  return clearAt > gap.after && top >= last ? { clearAt, firstSlot: clearAt + 1, crosses: clearAt < last } : undefined
+  if (gap.reserved || clearAt <= gap.after || top < last) return undefined
+  return { clearAt, firstSlot: clearAt + 1, crosses: clearAt <= last }
 }

@@ -4,7 +4,7 @@ import type { Connection } from '../../../database/postgres.ts'
 import { identityColumns, operationBytes, smallOperationBytes } from '../../operation-sql.ts'
 import type { BucketMeasure } from '../../report.ts'
 import { cutIn, fitWindow } from './gap.ts'
-import type { Gap, Window } from './gap.ts'
+import type { Cut, Gap, Window } from './gap.ts'
 import { censusQuery } from './relocation-sql.ts'
 
 /** Rows that one transaction moves, and operations that it deletes, at most: about a second of work. */
@@ -68,28 +68,43 @@ export async function planRelocation(
   const reach = live.length > mostRows ? Math.min(below, live[mostRows]!) : below
   let looks = 0
   let tooLarge = false
-  for (const gap of gaps.toSorted((a, b) => b.upTo - a.upTo)) {
+  const downwards = gaps.toSorted((a, b) => b.upTo - a.upTo)
+  for (const [index, gap] of downwards.entries()) {
     const cut = cutIn(gap, checkpoint, reach)
     if (cut === undefined || cut <= gap.after) continue
     const rows = countUpTo(live, cut)
     if (rows === 0) break
     if (gap.upTo - gap.after - 1 < rows) continue
     if (looks++ === closeLooks) break
-    const place = await look(connection, scope, cut)
-    const window = fitWindow(gap, { cut, rows, last: place.last, next: place.next })
-    if (window === undefined) continue
-    const removed = place.operations - rows
+    const { operations, last, next } = await look(connection, scope, cut)
+    if (fitWindow(gap, { cut, rows, last, next }) === undefined) continue
+    const removed = operations - rows
     if (removed > mostRemoved) {
       tooLarge = true
       continue
     }
     if (removed < 2 || (removed - 1) * rowsPerOperation < rows) break
+    const window = lowestWindow(downwards.slice(index), { cut, rows, last, next })!
     return await complete(connection, scope, { ...window, cut, moved: live.slice(0, rows) })
   }
   if (tooLarge) return { reason: `more than ${mostRemoved} operations would have to be deleted in one transaction` }
   if (countUpTo(live, reach - 1) === 0) return { reason: 'its first live row cannot be moved' }
   const reason = 'no range of op ids is known in which no checkpoint was published, with room for its rows'
   return live.length > mostRows ? { reason } : { reason, rows: live.length }
+}
+
+/**
+ * Clients that have not got as far as the CLEAR begin the bucket anew: of the windows that replace the same operations the lowest is best,
+ * and before that one in which no client can have been cut off.
+ */
+function lowestWindow(downwards: readonly Gap[], cut: Cut): Window | undefined {
+  let best: Window | undefined
+  for (const gap of downwards) {
+    if (gap.upTo < cut.last) break
+    const window = fitWindow(gap, cut)
+    if (window !== undefined && (best === undefined || best.crosses || !window.crosses)) best = window
+  }
+  return best
 }
 
 async function look(

@@ -103,12 +103,12 @@ export async function approach(source: Connection, table: SourceTable): Promise<
 }
 
 async function readColumns(source: Connection, table: number): Promise<Map<string, Column>> {
-  // Types of other schemas than pg_catalog are named with theirs.
+  // Types of other schemas than pg_catalog are named with theirs; -1: without a length, which `character` would have.
   await source.execute('BEGIN READ ONLY')
   try {
     await source.execute(`SET LOCAL search_path = ''`)
     const rows = await source.query<[string, number, string, boolean]>(
-      `SELECT attname, atttypid::int8, format_type(atttypid, NULL),
+      `SELECT attname, atttypid::int8, format_type(atttypid, -1),
               attgenerated = '' AND attidentity <> 'a' AND has_column_privilege(attrelid, attnum, 'UPDATE')
          FROM pg_catalog.pg_attribute
         WHERE attrelid = $1 AND attnum > 0 AND NOT attisdropped ORDER BY attnum`,
