@@ -3,7 +3,7 @@ import { buildApplication, buildRouteMap, run, text_en, version } from '@stricli
 import { readFile } from 'node:fs/promises'
 import { TampError } from '../core/errors.ts'
 import type { TampContext } from './command.ts'
-import { demoCommand, demoSqliteCommand, demoSynapseCommand } from './demo.ts'
+import { demoCommand, demoPowersyncCommand, demoSqliteCommand, demoSynapseCommand } from './demo.ts'
 import { helpPage } from './help-page.ts'
 import { tellFailure } from './failure.ts'
 import { powersyncCheckCommand } from './powersync-check.ts'
@@ -74,7 +74,12 @@ const powersync = buildRouteMap<string, TampContext>({
 })
 
 const demo = buildRouteMap<string, TampContext>({
-  routes: { all: demoCommand, synapse: demoSynapseCommand, sqlite: demoSqliteCommand },
+  routes: {
+    all: demoCommand,
+    synapse: demoSynapseCommand,
+    powersync: demoPowersyncCommand,
+    sqlite: demoSqliteCommand,
+  },
   defaultCommand: 'all',
   docs: { brief: 'Show the whole way on real data, in a database of its own.', hideRoute: { all: true } },
 })

@@ -98,7 +98,15 @@ async function download(control: Control, connection: Connection): Promise<Downl
 
 type Line =
   | { readonly checkpoint: object }
-  | { readonly data: { readonly data: readonly object[] } & object }
+  | {
+      readonly data: {
+        readonly bucket: string
+        readonly after: string
+        readonly has_more: boolean
+        readonly data: readonly object[]
+        readonly next_after: string
+      }
+    }
   | { readonly checkpoint_complete: object }
 
 const rowsPerLine = 1000

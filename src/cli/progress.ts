@@ -64,7 +64,9 @@ export class Progress implements Disposable {
       `${mean(status.percentDone)} %`,
       ...(status.unitsDone > 0 ? [`${count(status.unitsDone)} ${units}`] : []),
       ...(status.secondsRemaining === null || status.percentDone >= 100 ? [] : [remaining(status.secondsRemaining)]),
-      ...(status.waiting === null ? [] : [`waiting: ${status.waiting}`]),
+      ...(status.waiting === null
+        ? []
+        : [/^waiting\b/.test(status.waiting) ? status.waiting : `waiting: ${status.waiting}`]),
       ...(this.#lane === '' || status.percentDone >= 100 ? [] : [printable(this.#lane)]),
     ]
   }

@@ -33,8 +33,14 @@ export function table(
   ]
 }
 
+/** Characters that a terminal shows in two columns; names of buckets and rooms may be of any script. */
+const wide =
+  /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Hangul}\p{Emoji_Presentation}\u3000-\u303f\uff01-\uff60]/gu
+
+/** Columns of a terminal. */
 function width(text: string): number {
-  return stripVTControlCharacters(text).length
+  const plain = stripVTControlCharacters(text)
+  return [...plain.replace(/\p{Mark}/gu, '')].length + (plain.match(wide)?.length ?? 0)
 }
 
 function pad(text: string, to: number, align: 'left' | 'right'): string {

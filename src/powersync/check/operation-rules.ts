@@ -67,9 +67,9 @@ export async function* operationFaults(
                CASE WHEN o.op = 'CLEAR' THEN o.op_id > (
                  SELECT min(e.op_id) FROM bucket_data e WHERE e.group_id = o.group_id AND e.bucket_name = o.bucket_name)
                END AS misplaced,
-               CASE WHEN o.op = 'MOVE' AND o.target_op > o.op_id THEN coalesce((
-                 SELECT t.op FROM bucket_data t
-                  WHERE t.group_id = o.group_id AND t.bucket_name = o.bucket_name AND t.op_id = o.target_op), 'CLEAR') = 'CLEAR'
+               CASE WHEN o.op = 'MOVE' AND o.target_op > o.op_id THEN (
+                 SELECT t.op_id FROM bucket_data t
+                  WHERE t.group_id = o.group_id AND t.bucket_name = o.bucket_name AND t.op_id = o.target_op) IS NULL
                END AS lost,
                greatest(o.op_id, o.target_op) > $2 AS beyond,
                CASE WHEN $5 AND o.op = 'REMOVE' AND NOT ${uuidKey} THEN o.source_table END AS source_table,

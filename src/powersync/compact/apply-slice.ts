@@ -49,7 +49,7 @@ export async function applySlice(
   let checked = 0
   let clearedTo: number | undefined
   if (clear !== undefined) {
-    const from = clear.limit === null && clear.buckets > 1 ? 0 : (facts.clearedTo.get(clear.upTo) ?? 0)
+    const from = clear.whole ? 0 : (facts.clearedTo.get(clear.upTo) ?? 0)
     checked += await prove(connection, clearProof(group, clear, from, full ? 1 : sampleStep(clear.operations)))
     const expected = await figures(connection, clearPreview(group, clear, from))
     if (expected[0] !== clear.buckets || expected[1] !== clear.operations)

@@ -99,10 +99,13 @@ export function* slicesOf(facts: LaneFacts, weight: () => number): Generator<Sli
     if (rest > 2 * most) {
       // The dead prefix of one large bucket: a CLEAR that moves up, step by step.
       for (let limit = Math.round(weight()); rest > 2 * limit; limit = Math.round(weight())) {
-        yield unit({ above: number - 1, upTo: number, limit, operations: limit, buckets: 1 }, undefined)
+        yield unit({ above: number - 1, upTo: number, whole: false, limit, operations: limit, buckets: 1 }, undefined)
         rest -= limit
       }
-      yield unit({ above: number - 1, upTo: number, limit: null, operations: rest, buckets: 1 }, undefined)
+      yield unit(
+        { above: number - 1, upTo: number, whole: false, limit: null, operations: rest, buckets: 1 },
+        undefined,
+      )
       at++
       continue
     }
@@ -114,6 +117,7 @@ export function* slicesOf(facts: LaneFacts, weight: () => number): Generator<Sli
     const clear = {
       above: toClear[end - 1]!.clearNumber! - 1,
       upTo: number,
+      whole: true,
       limit: null,
       operations,
       buckets: end - at,

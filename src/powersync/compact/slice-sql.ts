@@ -2,10 +2,11 @@
 // Both work from the temporary tables of the analysis, and return what they did, to be compared with what was to be done.
 import { sameIdentity, signed32 } from '../operation-sql.ts'
 
-/** Prefixes of the buckets numbered (`above`, `upTo`] of tamp_clear; where `limit` is given, of one bucket, the next so many operations. */
+/** Prefixes of the buckets numbered (`above`, `upTo`] of tamp_clear, whole; or of one bucket a step: the next `limit` operations, or all that are left. */
 export interface ClearSlice {
   readonly above: number
   readonly upTo: number
+  readonly whole: boolean
   readonly limit: number | null
 }
 
@@ -50,8 +51,8 @@ function clearedOperations(
  * up. Of whole prefixes the analysis knows; of a part it is read.
  */
 export function clearPreview(group: number, slice: ClearSlice, from: number): string {
-  const { above, upTo, limit } = slice
-  if (limit === null && from === 0)
+  const { above, upTo, whole } = slice
+  if (whole)
     return `SELECT count(*) AS buckets, coalesce(sum(operations), 0)::int8 AS operations, max(clear_to) AS clear_to,
        coalesce(sum(checksum), 0)::int8 AS checksum FROM tamp_clear WHERE n > ${above} AND n <= ${upTo}`
   return `WITH prefix AS (

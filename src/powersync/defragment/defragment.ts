@@ -29,6 +29,7 @@ import { readDefragmentFacts } from './read-facts.ts'
 import { reinsertScript } from './reinsert/reinsert-script.ts'
 import { previewReinsert, reinsert } from './reinsert/reinsert.ts'
 import { provenGaps } from './relocate/evidence.ts'
+import { relocationHeader } from './relocate/relocate-bucket.ts'
 import { relocate } from './relocate/relocate.ts'
 import { reserveGap } from './relocate/reserved-gap.ts'
 import { touchRows } from './touch/touch.ts'
@@ -358,6 +359,7 @@ class Defragmentation implements AsyncDisposable {
       await using connection = await this.#sessions.connect()
       return await provenGaps(connection, this.#storage, this.#stream, this.#ledger, checkpoints)
     })
+    if (mode === 'script') await write?.(relocationHeader(this.#storage.schema, this.#stream.id, facts.upTo))
     const done = await relocate({
       mode,
       sessions: this.#sessions,

@@ -140,7 +140,6 @@ const damages: readonly (readonly [name: string, damage: string, ...found: strin
     'a CLEAR over the operation that a MOVE names',
     `UPDATE bucket_data SET op = 'CLEAR', source_table = NULL, source_key = NULL, table_name = NULL, row_id = NULL, data = NULL WHERE op_id = 6`,
     'clear-not-first b["x"]/6',
-    'move-target-missing b["x"]/4',
     'row-lost b["x"]',
   ],
   ['a checksum of 33 bits', `SET checksum = 4294967296 WHERE op_id = 4`, 'checksum-out-of-range b["x"]/4'],

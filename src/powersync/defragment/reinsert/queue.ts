@@ -54,7 +54,7 @@ export async function fillQueue(
 /** What stays where it is, by bucket and reason. */
 export async function leftInQueue(connection: Connection): Promise<Left[]> {
   const left = await connection.query<[string, string, number]>(
-    `SELECT bucket_name, reason, count(*) FROM tamp_reinsert WHERE reason IS NOT NULL
+    `SELECT bucket_name, reason, count(*) FROM tamp_reinsert WHERE wanted AND reason IS NOT NULL
       GROUP BY bucket_name, reason ORDER BY 3 DESC, 1 LIMIT 1000`,
   )
   return left.map(([subject, reason, rows]) => ({
@@ -135,7 +135,7 @@ judged AS (
 placed AS (
   SELECT j.*, sum(1 + bytes / 10240) OVER (PARTITION BY reason ORDER BY lowest, table_name, row_id, op_id) AS place FROM judged j)
 SELECT (min(place) OVER (PARTITION BY table_name, row_id) - 1)::int8 / ${batchWeight}::int8 AS batch,
-       bucket_name, op_id, table_name, row_id, source_table, source_key, checksum, bytes, reason,
+       bucket_name, op_id, table_name, row_id, source_table, source_key, checksum, bytes, wanted, reason,
        false AS locked, false AS ok, NULL::int8 AS new_op
   FROM placed`,
     `CREATE INDEX ON tamp_reinsert (batch)`,

@@ -81,26 +81,3 @@ export async function reinsertBatch(connection: Connection, scope: BatchScope): 
   if (lastNew !== null && (await connection.execute(publishStatement(scope, lastNew))) !== 1) throw new StreamGone()
   return { operations, bytesEstimate, firstNew, lastNew }
 }
-
-/**
- * Outside of any transaction that somebody waits for: takes out of the queue what was written anew in a range of op ids, so that a batch
- * only has to look at what is newer still.
- */
-export async function dropChanged(
-  connection: Connection,
-  group: number,
-  after: number,
-  upTo: number,
-  fromBatch: number,
-): Promise<void> {
-  await connection.execute(
-    `UPDATE tamp_reinsert m SET reason = 'changed since it was planned'
-       FROM (SELECT DISTINCT q.table_name, q.row_id
-               FROM (SELECT DISTINCT bucket_name FROM tamp_reinsert WHERE batch >= $4 AND reason IS NULL) w
-               JOIN bucket_data b ON b.group_id = $1 AND b.bucket_name = w.bucket_name AND b.op_id > $2 AND b.op_id <= $3
-               JOIN tamp_reinsert q ON q.bucket_name = b.bucket_name AND q.table_name = b.table_name AND q.row_id = b.row_id
-                AND q.batch >= $4) changed
-      WHERE m.batch >= $4 AND m.reason IS NULL AND m.table_name = changed.table_name AND m.row_id = changed.row_id`,
-    [group, after, upTo, fromBatch],
-  )
-}

@@ -7,6 +7,7 @@ import type { Move } from './queue.ts'
 import { reinsertSettings } from './reinsert-batch.ts'
 import {
   asideStatement,
+  changedStatement,
   checkStatement,
   lockStatement,
   numberStatement,
@@ -67,10 +68,16 @@ ${reinsertSettings.replaceAll(/^/gm, '    ')};
       total := total + written.operations;
     END IF;
     COMMIT;
+    -- Everything below our first op id was visible when it was taken; and all in between is ours, where none is missing.
+    IF written.last - written.first + 1 = written.operations THEN
+      ${changedStatement(terms, 'written.last')};
+      seen_to := written.last;
+      COMMIT;
+    END IF;
   END LOOP;
   PERFORM pg_advisory_unlock(${bucketsLock.join(', ')});
   RAISE INFO '% operations were written again', total;
 END $tamp$;
-SELECT bucket_name, reason, count(*) AS "rows left" FROM tamp_reinsert WHERE reason IS NOT NULL GROUP BY bucket_name, reason ORDER BY 3 DESC LIMIT 100;
+SELECT bucket_name, reason, count(*) AS "rows left" FROM tamp_reinsert WHERE wanted AND reason IS NOT NULL GROUP BY bucket_name, reason ORDER BY 3 DESC LIMIT 100;
 `
 }

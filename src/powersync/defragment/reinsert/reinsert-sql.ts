@@ -66,8 +66,23 @@ SELECT count(*) AS operations, min(op_id) AS first, max(op_id) AS last FROM writ
 
 /** What was not written stays. */
 export const asideStatement = ({ batch }: BatchTerms): string =>
-  `UPDATE tamp_reinsert SET reason = CASE WHEN locked THEN 'changed since it was planned' ELSE 'being changed just now' END
+  `UPDATE tamp_reinsert SET reason = CASE WHEN locked THEN 'changed since it was planned' ELSE 'being changed or deleted just now' END
  WHERE batch = ${batch} AND reason IS NULL AND NOT ok`
 
 export const publishStatement = ({ group }: BatchTerms, lastNew: number | string): string =>
   `UPDATE sync_rules SET keepalive_op = greatest(coalesce(keepalive_op, 0), ${lastNew}) WHERE id = ${group}`
+
+/**
+ * Takes out of the queue what was written anew in a range of op ids, so that a batch only has to look at what is newer still. Outside of any
+ * transaction that somebody waits for.
+ */
+export const changedStatement = (
+  { group, batch, seenTo }: BatchTerms,
+  upTo: number | string,
+): string => `UPDATE tamp_reinsert m SET reason = 'changed since it was planned'
+  FROM (SELECT DISTINCT q.table_name, q.row_id
+          FROM (SELECT DISTINCT bucket_name FROM tamp_reinsert WHERE batch > ${batch} AND reason IS NULL) w
+          JOIN bucket_data b ON b.group_id = ${group} AND b.bucket_name = w.bucket_name AND b.op_id > ${seenTo} AND b.op_id <= ${upTo}
+          JOIN tamp_reinsert q ON q.bucket_name = b.bucket_name AND q.table_name = b.table_name AND q.row_id = b.row_id
+           AND q.batch > ${batch}) changed
+ WHERE m.batch > ${batch} AND m.reason IS NULL AND m.table_name = changed.table_name AND m.row_id = changed.row_id`

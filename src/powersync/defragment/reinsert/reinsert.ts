@@ -9,8 +9,9 @@ import type { Sessions } from '../../../database/sessions.ts'
 import type { Stream } from '../../streams.ts'
 import { fillQueue, leftInQueue, nextBatch, queuedByBucket } from './queue.ts'
 import type { Move, Queue, Resent } from './queue.ts'
-import { StreamGone, WritersAtWork, dropChanged, reinsertBatch } from './reinsert-batch.ts'
+import { StreamGone, WritersAtWork, reinsertBatch } from './reinsert-batch.ts'
 import type { BatchResult } from './reinsert-batch.ts'
+import { changedStatement } from './reinsert-sql.ts'
 
 export interface ReinsertTask {
   readonly sessions: Sessions
@@ -52,9 +53,15 @@ export async function previewReinsert(
 ): Promise<Reinserted> {
   await connection.execute('BEGIN')
   try {
-    const total = await fillQueue(connection, stream.id, moves)
+    const { operations, bytesEstimate } = await fillQueue(connection, stream.id, moves)
     const buckets = await queuedByBucket(connection, false)
-    return { buckets, total, left: await leftInQueue(connection), lastNew: null, complete: true }
+    return {
+      buckets,
+      total: { operations, bytesEstimate },
+      left: await leftInQueue(connection),
+      lastNew: null,
+      complete: true,
+    }
   } finally {
     await connection.execute('ROLLBACK').catch(() => {})
   }
@@ -137,7 +144,7 @@ async function work(
         // Everything below our first op id was visible when it was taken; and all in between is ours, where none is missing.
         const whole = done.lastNew - done.firstNew + 1 === done.operations
         const seen = whole ? done.lastNew : done.firstNew - 1
-        await dropChanged(connection, group, seenTo, seen, batch + 1)
+        await connection.execute(changedStatement({ ...task.stream, group, batch, seenTo }, seen))
         seenTo = seen
       }
       await task.onBatch?.(done, (performance.now() - began) / 1000)

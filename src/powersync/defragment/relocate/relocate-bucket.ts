@@ -67,6 +67,16 @@ export async function relocateBucket(
   return { relocation, transaction }
 }
 
+export function relocationHeader(schema: string, group: number, checkpoint: number): string {
+  return `-- Relocates live operations of replication stream ${group}, up to checkpoint ${checkpoint}. For psql; safe to run more than once.
+-- Run it only when that checkpoint has been published for longer than any client takes to receive what it was promised.
+\\set ON_ERROR_STOP off
+SET standard_conforming_strings = on;
+SET search_path = ${pg.escapeIdentifier(schema)};
+
+`
+}
+
 /** The same as text for psql: it compares what it finds and what it leaves with the plan, and changes nothing where they differ. */
 export function relocationScript(relocation: Relocation): string {
   const { group, bucket, checkpoint, operationsBefore, operationsAfter, state } = relocation

@@ -73,8 +73,15 @@ async function one(task: RelocateTask, scope: RelocationScope): Promise<Relocati
   const { sessions, gaps } = task
   if (task.mode !== 'execute')
     return await sessions.outlasting(async () => {
-      await using connection = await sessions.connect()
-      return await previewRelocation(connection, scope, gaps)
+      const connection = await sessions.take()
+      try {
+        const plan = await previewRelocation(connection, scope, gaps)
+        sessions.give(connection)
+        return plan
+      } catch (error) {
+        await connection[Symbol.asyncDispose]()
+        throw error
+      }
     })
   for (let attempt = 1; ; attempt++) {
     await task.lock?.hold(() => sessions.connect())

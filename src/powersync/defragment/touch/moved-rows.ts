@@ -91,6 +91,7 @@ type MovedColumns = [string, Buffer, string, Buffer | null, boolean, string | nu
 /**
  * $1 the stream, $2 names of buckets, $3 the op id below which each one's live rows are moved.
  * `key`: the last operation of each row in them, as [op id, 1 for PUT]: a row with a newer one above the plan's checkpoint is not moved.
+ * `rivalled` is asked for by a list that is made once: nothing in the statement may be done again for each row.
  * The JSON of the operation is read only where current_data holds no source row: BSON of {} takes 5 bytes.
  */
 function movedQuery({ storageVersion }: Pick<Stream, 'storageVersion'>): string {
@@ -107,7 +108,7 @@ function movedQuery({ storageVersion }: Pick<Stream, 'storageVersion'>): string 
        GROUP BY bucket_name, source_key, row_id, table_name, source_table
     ), moved AS (
       SELECT key.*, last[1] AS op_id FROM key JOIN chosen USING (bucket_name) WHERE last[2] = 1 AND last[1] < move_below
-    ), rivalled AS (
+    ), rivalled AS MATERIALIZED (
       SELECT DISTINCT m.source_table, m.source_key
         FROM moved m
         JOIN bucket_data r ON r.table_name = m.table_name AND r.row_id = m.row_id
@@ -122,7 +123,7 @@ function movedQuery({ storageVersion }: Pick<Stream, 'storageVersion'>): string 
            CASE WHEN coalesce(octet_length(c.data), 0) <= 5
                 THEN (SELECT p.data FROM bucket_data p
                        WHERE p.group_id = $1 AND p.bucket_name = f.bucket_name AND p.op_id = f.op_id) END,
-           EXISTS (SELECT FROM rivalled r WHERE r.source_table = f.source_table AND r.source_key = f.source_key)
+           (f.source_table, f.source_key) IN (SELECT source_table, source_key FROM rivalled)
       FROM first f
       LEFT JOIN ${currentData} c ON c.group_id = $1 AND c.source_table = f.source_table AND c.source_key = f.source_key
      ORDER BY f.source_table, f.op_id`
