@@ -10,6 +10,7 @@ import type { LaneFacts } from '../../src/powersync/compact/lane.ts'
 import { compactBuckets } from '../../src/powersync/compact.ts'
 import type { BucketStorage } from '../../src/powersync/database.ts'
 import type { FreshDatabase } from '../support/postgres.ts'
+import { check } from '../support/powersync/drawn.ts'
 import { readBuckets, writeBuckets } from '../support/powersync/operations.ts'
 import type { Buckets, Operation } from '../support/powersync/operations.ts'
 import { history, laidOut } from '../support/powersync/random-history.ts'
@@ -20,8 +21,6 @@ import { imageOf } from '../support/powersync/service-lines.ts'
 import { compactAsTheServiceDoes } from '../support/powersync/service-compactor.ts'
 import { emptyStorage, publish, storageOf } from '../support/powersync/storages.ts'
 
-const seed = Number(process.env['TAMP_TEST_SEED'] ?? Date.now() % 1_000_000)
-const seconds = Number(process.env['TAMP_SOAK_SECONDS'] ?? 15)
 const stream = fc.array(history, { minLength: 1, maxLength: 30, size: 'max' }).map(laidOut)
 
 let database: FreshDatabase
@@ -52,22 +51,6 @@ function expectSound(before: ReadonlyMap<string, Operation[]>, after: Buckets, b
 function expectReference(before: ReadonlyMap<string, Operation[]>, after: Buckets, bound: number): void {
   for (const [bucket, operations] of before)
     expect({ bucket, operations: after.get(bucket) }).toEqual({ bucket, operations: compacted(operations, bound) })
-}
-
-/** Draws until the time is up; what fails is made smaller in the time that is left. */
-async function check<T>(arbitrary: fc.Arbitrary<T>, property: (value: T) => Promise<void>): Promise<void> {
-  const end = performance.now() + seconds * 1000
-  let drawn = 0
-  const inTime = async (value: T): Promise<void> => {
-    if (performance.now() > end) return
-    drawn++
-    await property(value)
-  }
-  try {
-    await fc.assert(fc.asyncProperty(arbitrary, inTime), { seed, numRuns: Math.ceil(seconds * 10) })
-  } finally {
-    console.log(`properties: TAMP_TEST_SEED=${seed}, ${drawn} drawn`)
-  }
 }
 
 test('a run ends as the reference does, for every client, and the next one finds nothing', async () => {

@@ -29,10 +29,14 @@ export async function analyse(connection: Connection, scope: AnalysisScope): Pro
 export function workTables(scope: AnalysisScope): string[] {
   const relations = analysis(scope)
   const large = scope.buckets.length === 1
+  const analysed = new Set(large ? ['tamp_work'] : ['tamp_row', 'tamp_bucket', 'tamp_work'])
   return [
     `DROP TABLE IF EXISTS ${relations.map(({ name }) => `pg_temp.${name}`).join(', ')}`,
     // Without statistics the planner would hash the operations instead of the rows that they are about.
-    ...relations.flatMap(({ name, query }) => [`CREATE TEMP TABLE ${name} AS\n${query}`, `ANALYZE ${name}`]),
+    ...relations.flatMap(({ name, query }) => [
+      `CREATE TEMP TABLE ${name} AS\n${query}`,
+      ...(analysed.has(name) ? [`ANALYZE ${name}`] : []),
+    ]),
     ...(large ? ['CREATE INDEX ON tamp_row (source_key)'] : []),
     'CREATE INDEX ON tamp_work (n)',
     'CREATE INDEX ON tamp_clear (n)',

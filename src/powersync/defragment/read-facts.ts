@@ -34,6 +34,8 @@ export async function* streamDefragmentFacts(
     stopIf(signal)
     await connection.execute('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY')
     await connection.execute('SET LOCAL cursor_tuple_fraction = 1')
+    // How many keys there are is guessed badly, and a loop over all operations for each of them would never end.
+    await connection.execute('SET LOCAL enable_nestloop = off')
     // The hash table of row keys: about 200 bytes for each row that a bucket has ever held. What is larger goes to disk.
     await connection.execute(`SET LOCAL work_mem = '64MB'`)
     const wanted = await wantedBuckets(selection, [stream.id], connection)

@@ -121,7 +121,9 @@ async function runScript(database: FreshDatabase, script: string): Promise<void>
 test('the script does the same, and a second time nothing', async () => {
   await using database = await loadStorage(3)
   const before = await readImage(database)
-  const moves = [...before.buckets.keys()].map((bucket) => ({ bucket, moveBelow: 2 ** 50 }))
+  const moves = [...before.buckets.keys()]
+    .filter((bucket) => /archive|by_project|documents/.test(bucket))
+    .map((bucket) => ({ bucket, moveBelow: 2 ** 50 }))
   const script = reinsertScript('powersync', { id: 1, storageVersion: 3 }, moves)
   await runScript(database, script)
   const written = await database.query<[number]>('SELECT max(op_id) FROM bucket_data')
@@ -129,8 +131,10 @@ test('the script does the same, and a second time nothing', async () => {
   expect(await source.commit()).toBe(written[0]![0])
   await compact(database)
   const after = await readImage(database)
-  for (const [bucket, operations] of after.buckets)
+  for (const { bucket } of moves) {
+    const operations = after.buckets.get(bucket)!
     expect(operations.length, bucket).toBe(1 + operations.filter(({ op }) => op === 'PUT').length)
+  }
   using old = openClient()
   sync(old, before)
   using fresh = openClient()

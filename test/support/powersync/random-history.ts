@@ -23,16 +23,19 @@ type Event =
   /** A row that is removed twice, as after a table was read anew. */
   | { readonly kind: 'remove again'; readonly row: number; readonly from: number }
   | { readonly kind: 'gap'; readonly ids: number }
+  | { readonly kind: 'published' }
   /** Compacted up to so many ids before the end of then; `thorough` is ours. */
   | { readonly kind: 'compacted'; readonly back: number; readonly thorough: boolean }
 
 export interface History {
   /** By place. Op ids count from 1; they are made unique over all histories when they are laid out. */
   readonly buckets: ReadonlyMap<string, readonly Operation[]>
-  /** The last op id taken. */
-  readonly end: number
-  /** The bound that is being asked for. */
+  /** The bound that is being asked for: the last op id that was published. */
   readonly bound: number
+  /** All op ids that were published, ascending. */
+  readonly checkpoints: readonly number[]
+  /** Where each row is at the end: places, by row. */
+  readonly memberships: readonly (readonly number[])[]
 }
 
 const rowIndex = fc.nat({ max: rows.length - 1 })
@@ -51,6 +54,7 @@ const event: fc.Arbitrary<Event> = fc.oneof(
   { weight: 4, arbitrary: fc.record({ kind: fc.constant('remove' as const), row: rowIndex }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('remove again' as const), row: rowIndex, from: place }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('gap' as const), ids: fc.integer({ min: 1, max: 5 }) }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant('published' as const) }) },
   {
     weight: 1,
     arbitrary: fc.record({ kind: fc.constant('compacted' as const), back: fc.nat(8), thorough: fc.boolean() }),
@@ -67,14 +71,17 @@ function played(events: readonly Event[], unpublished: number): History {
   let last = 0
   // Nothing is ever compacted beyond what was published then, which is not beyond the bound.
   let compactedTo = 0
+  const checkpoints = new Set<number>()
   const add = (at: number, make: (opId: number) => Operation): void => {
     buckets.get(places[at]!)!.push(make(++last))
   }
   for (const one of events) {
     if (one.kind === 'gap') last += one.ids
+    else if (one.kind === 'published') checkpoints.add(last)
     else if (one.kind === 'compacted') {
       const to = Math.max(compactedTo, last - one.back)
       compactedTo = to
+      checkpoints.add(to)
       for (const [name, operations] of buckets) buckets.set(name, compacted(operations, to, one.thorough))
     } else if (one.kind === 'remove again') add(one.from, (opId) => remove(opId, rows[one.row]!))
     else {
@@ -85,21 +92,32 @@ function played(events: readonly Event[], unpublished: number): History {
       memberships[one.row] = new Set(now)
     }
   }
-  return { buckets, end: last, bound: Math.max(compactedTo, last - unpublished) }
+  const bound = Math.max(compactedTo, last - unpublished)
+  const published = [...checkpoints].filter((opId) => opId > 0 && opId < bound).sort((a, b) => a - b)
+  return { buckets, bound, checkpoints: [...published, bound], memberships: memberships.map((places) => [...places]) }
 }
 
 /** Several histories in one stream: their ids take turns, so that one bound fits all. */
 export interface Stream {
   readonly buckets: Map<string, Operation[]>
   readonly bound: number
+  /** All op ids that were published, ascending; the last one is the bound. */
+  readonly checkpoints: readonly number[]
+  /** What current_data says at the end: the buckets of each row that is in any. */
+  readonly current: readonly { readonly row: RowIdentity; readonly buckets: readonly string[] }[]
 }
 
 export function laidOut(histories: readonly History[]): Stream {
   const bound = Math.max(...histories.map(({ bound }) => bound))
   const buckets = new Map<string, Operation[]>()
+  const checkpoints = new Set<number>()
+  const current: { row: RowIdentity; buckets: string[] }[] = rows.map((row) => ({ row, buckets: [] }))
   for (const [index, history] of histories.entries()) {
     // A history with a lower bound of its own begins later.
     const at = (opId: number): number => (opId + bound - history.bound) * histories.length + index + 1
+    for (const opId of history.checkpoints) checkpoints.add((opId + bound - history.bound + 1) * histories.length)
+    for (const [row, at] of history.memberships.entries())
+      current[row]!.buckets.push(...at.map((place) => `1#history${index}${places[place]!}`))
     for (const [name, operations] of history.buckets)
       if (operations.length > 0)
         buckets.set(
@@ -111,5 +129,10 @@ export function laidOut(histories: readonly History[]): Stream {
           })),
         )
   }
-  return { buckets, bound: (bound + 1) * histories.length }
+  return {
+    buckets,
+    bound: (bound + 1) * histories.length,
+    checkpoints: [...checkpoints].sort((a, b) => a - b),
+    current: current.filter(({ buckets }) => buckets.length > 0),
+  }
 }

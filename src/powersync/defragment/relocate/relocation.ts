@@ -83,14 +83,20 @@ export async function planRelocation(
       tooLarge = true
       continue
     }
-    if (removed < 2 || (removed - 1) * rowsPerOperation < rows) break
+    if (!isWorthwhile(removed, rows)) break
     const window = lowestWindow(downwards.slice(index), { cut, rows, last, next })!
     return await complete(connection, scope, { ...window, cut, moved: live.slice(0, rows) })
   }
   if (tooLarge) return { reason: `more than ${mostRemoved} operations would have to be deleted in one transaction` }
   if (countUpTo(live, reach - 1) === 0) return { reason: 'its first live row cannot be moved' }
+  const all = await look(connection, scope, checkpoint)
+  if (!isWorthwhile(all.operations - live.length, live.length)) return { reason: 'too little would be gained' }
   const reason = 'no range of op ids is known in which no checkpoint was published, with room for its rows'
   return live.length > mostRows ? { reason } : { reason, rows: live.length }
+}
+
+function isWorthwhile(removed: number, rows: number): boolean {
+  return removed > 1 && (removed - 1) * rowsPerOperation >= rows
 }
 
 /**

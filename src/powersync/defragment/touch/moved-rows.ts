@@ -65,6 +65,8 @@ export async function* movedRows(
   try {
     await connection.execute(`SET LOCAL work_mem = '64MB'`)
     await connection.execute('SET LOCAL cursor_tuple_fraction = 1')
+    // How many keys there are is guessed badly, and a loop over all operations for each of them would never end.
+    await connection.execute('SET LOCAL enable_nestloop = off')
     await connection.execute(`DECLARE moved NO SCROLL CURSOR WITH HOLD FOR ${movedQuery(stream)}`, [
       stream.id,
       plan.buckets.map(({ bucket }) => bucket),

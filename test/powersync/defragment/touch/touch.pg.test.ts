@@ -1,5 +1,6 @@
 // Touching at a real source: exactly the planned rows are written again, as they are, and everything that stands in the way is told.
 import { describe, expect, test } from 'vitest'
+import { compactBuckets } from '../../../../src/powersync/compact.ts'
 import type { BucketStorage } from '../../../../src/powersync/database.ts'
 import { planDefragmentation } from '../../../../src/powersync/defragment/plan.ts'
 import type { DefragmentBudget, DefragmentPlan } from '../../../../src/powersync/defragment/plan.ts'
@@ -10,7 +11,8 @@ import { servedStream } from '../../../../src/powersync/streams.ts'
 import type { BucketSelection } from '../../../../src/powersync/report.ts'
 import { scratchServer } from '../../../support/postgres.ts'
 import { openSession } from '../../../support/session.ts'
-import { loadStorage, storageOf } from '../../../support/powersync/storages.ts'
+import { readBuckets } from '../../../support/powersync/operations.ts'
+import { loadStorage, publish, storageOf } from '../../../support/powersync/storages.ts'
 import type { LoadedStorage, StorageVersion } from '../../../support/powersync/storages.ts'
 
 const everything: DefragmentBudget = { maxResyncRows: Infinity }
@@ -329,4 +331,36 @@ test('wrong use is refused before anything is touched', async () => {
   const report = await at.touch({ source: at.stored.url })
   expect(report.rows).toMatchObject({ touched: 0, left: report.rows.planned })
   expect(report.left[0]?.reason).toBe('the source database has no such table')
+})
+
+test('what the plan promises is what a bucket is, once the service has sent the rows again and it has been compacted', async () => {
+  await using at = await scene()
+  const plan = await planOf(at.storage, { maxResyncRows: 200 }, { definitions: ['global', 'churn', 'archive'] })
+  expect(plan.buckets).toHaveLength(3)
+  console.log(0, performance.now())
+  const report = await at.touch({}, plan)
+  expect(report.rows).toMatchObject({ planned: plan.rows, touched: plan.rows })
+  console.log(1, performance.now())
+  const since = at.stored.checkpoints.at(-1)!
+  // As the service does: a PUT for each touched row, at the end of its bucket.
+  for (const { bucket, moveBelow } of plan.buckets)
+    await at.stored.query(
+      `INSERT INTO bucket_data
+       SELECT group_id, bucket_name, nextval('op_id_sequence'), op, source_table, source_key, table_name, row_id, checksum, data, NULL
+         FROM (SELECT DISTINCT ON (source_key) * FROM bucket_data
+                WHERE bucket_name = $1 AND op IN ('PUT', 'REMOVE') ORDER BY source_key, op_id DESC) last
+        WHERE op = 'PUT' AND op_id < $2`,
+      [bucket, moveBelow],
+    )
+  console.log(2, performance.now())
+  const [last] = await at.stored.query<[number]>('SELECT last_value FROM op_id_sequence')
+  expect(last![0] - since).toBeGreaterThanOrEqual(plan.rows)
+  await publish(at.stored, last![0])
+  expect((await planOf(at.storage, { maxResyncRows: 0 })).resent.operations).toBe(0)
+  console.log(3, performance.now())
+  await compactBuckets(at.storage, { mode: 'execute', grace: 0 })
+  console.log(4, performance.now())
+  const buckets = await readBuckets(at.stored)
+  console.log(5, performance.now())
+  for (const { bucket, after } of plan.buckets) expect(buckets.get(bucket)).toHaveLength(after.operations)
 })
