@@ -40,7 +40,8 @@ const flags: FlagParametersForType<CompactFlags, TampContext> = {
     kind: 'boolean',
     optional: true,
     brief:
-      'Compact the parameter indexes too, as far as that can be shown safe. Default: yes, unless --buckets is given.',
+      'Remove superseded entries of the parameter indexes too, up to the same checkpoint. Without it only their number is said: the ' +
+      'service itself does not do this on PostgreSQL.',
   },
   full: toggle('Read every bucket, also those in which nothing is new since their last run.'),
   incrementalOnly: toggle(
@@ -94,7 +95,7 @@ function runCompact(terminal: Terminal, given: CompactFlags): Promise<number> {
         ...options,
         full,
         proof,
-        parameterIndexes: given.parameterIndexes ?? buckets === undefined,
+        parameterIndexes: given.parameterIndexes ?? false,
         checkpointRequestRetention: storage.checkpointRequestRetention,
       }),
     text: bucketReportText,

@@ -71,10 +71,10 @@ async function runInspect(terminal: Terminal, given: InspectFlags): Promise<numb
   const started = performance.now()
   const inspection = inspectBuckets(storage, {
     ...selectionOf(given),
-    ...(grace === undefined ? {} : { grace }),
-    ...(maxResyncRows === undefined ? {} : { maxResyncRows }),
-    ...(maxResyncBytes === undefined ? {} : { maxResyncBytes }),
-    ...(targetRatio === undefined ? {} : { targetRatio }),
+    grace,
+    maxResyncRows,
+    maxResyncBytes,
+    targetRatio,
     signal: interruption.signal,
   })
   const shown: BucketSurvey[] = []

@@ -102,7 +102,7 @@ export function checkpointText(checkpoint: SafeCheckpoint | null, mode: BucketRe
       return `${upTo}, published ${duration(age)} ago: no client is still being served an older one.`
     case 'ledger':
       return `${upTo}, which an earlier run saw ${duration(age)} ago: no client is still being served an older one.`
-    case 'notification':
+    case 'waited':
       return `${upTo}, which this run has watched for ${duration(age)}: no client is still being served an older one.`
     case 'no-grace':
       return `${upTo}, the newest one: a client that is in the middle of a download may have to begin again.`

@@ -36,8 +36,7 @@ export interface WaitOptions {
 }
 
 /**
- * Waits until some checkpoint is old enough: the one that is published now, at the latest when its grace has passed. Listens to the
- * service meanwhile, for the first checkpoint that is published after this one is what starts the clock where no time is stored.
+ * Waits until some checkpoint is old enough: at the latest the one that is published now, when its grace has passed.
  * @throws TampError `no-checkpoint` where the signal comes first
  */
 export async function awaitSafeCheckpoint(
@@ -72,7 +71,7 @@ export async function awaitSafeCheckpoint(
     checkpoint: {
       opId: first.lastCheckpoint,
       age: grace,
-      source: first.checkpointAge === null ? 'notification' : 'last_checkpoint_ts',
+      source: first.checkpointAge === null ? 'waited' : 'last_checkpoint_ts',
     },
   }
 }

@@ -10,6 +10,7 @@ import { describeFailure, isConnectionLost, isRetryable } from '../database/post
 import type { Connection } from '../database/postgres.ts'
 import { RunLock, bucketsLock } from '../database/run-lock.ts'
 import { Sessions } from '../database/sessions.ts'
+import { CheckpointWatch } from './checkpoint-watch.ts'
 import { awaitSafeCheckpoint, defaultGrace, safeCheckpoint } from './checkpoint.ts'
 import { analyse, analyseForWork } from './compact/analyse.ts'
 import { compacted, verification } from './compact/analysis-sql.ts'
@@ -77,6 +78,7 @@ class BucketCompactor implements Compactor<LaneFacts, SliceUnit>, AsyncDisposabl
   readonly #faults: Left[] = []
   readonly #lanes = new Map<string, Lane>()
   #lock: RunLock | undefined
+  #watch: CheckpointWatch | undefined
   #ledger!: Ledger
   #stream!: Stream
   #checkpoint: SafeCheckpoint | null = null
@@ -105,6 +107,8 @@ class BucketCompactor implements Compactor<LaneFacts, SliceUnit>, AsyncDisposabl
     const stream = await servedStream(connection)
     this.#ledger = await Ledger.open(connection, this.#storage.schema, stream.id, this.#executes)
     if (this.#executes) {
+      if (this.#ledger.there)
+        this.#watch = await CheckpointWatch.start(await this.#storage.connect(), this.#ledger, stream.id)
       const found = await awaitSafeCheckpoint(connection, this.#ledger, {
         grace,
         signal: AbortSignal.any([
@@ -295,18 +299,20 @@ class BucketCompactor implements Compactor<LaneFacts, SliceUnit>, AsyncDisposabl
 
   /** Makes the work tables again after a connection was lost. Slices keep their numbers, as they count from the end. */
   async #rebuild(facts: LaneFacts): Promise<NonNullable<LaneFacts['connection']>> {
-    const connection = await this.#sessions.take()
-    try {
-      const left = leftOf(await analyseForWork(connection, facts.scope))
-      if (left.clear !== facts.left.clear || left.move !== facts.left.move)
-        throw new AnalysisOutdated(
-          `${left.clear} operations to clear and ${left.move} to move are left where it should be ${facts.left.clear} and ${facts.left.move}`,
-        )
-      return connection
-    } catch (error) {
-      await connection[Symbol.asyncDispose]()
-      throw error
-    }
+    return await this.#sessions.outlasting(async () => {
+      const connection = await this.#sessions.take()
+      try {
+        const left = leftOf(await analyseForWork(connection, facts.scope))
+        if (left.clear !== facts.left.clear || left.move !== facts.left.move)
+          throw new AnalysisOutdated(
+            `${left.clear} operations to clear and ${left.move} to move are left where it should be ${facts.left.clear} and ${facts.left.move}`,
+          )
+        return connection
+      } catch (error) {
+        await connection[Symbol.asyncDispose]()
+        throw error
+      }
+    })
   }
 
   async script(unit: SliceUnit): Promise<{ text: string; left: readonly Left[] }> {
@@ -440,6 +446,7 @@ class BucketCompactor implements Compactor<LaneFacts, SliceUnit>, AsyncDisposabl
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    await this.#watch?.[Symbol.asyncDispose]()
     await this.#sessions[Symbol.asyncDispose]()
     await this.#lock?.[Symbol.asyncDispose]()
   }

@@ -30,7 +30,7 @@ export interface SafeCheckpoint {
   readonly opId: number
   /** Seconds since it was published, at least. */
   readonly age: number
-  readonly source: 'last_checkpoint_ts' | 'ledger' | 'notification' | 'no-grace'
+  readonly source: 'last_checkpoint_ts' | 'ledger' | 'waited' | 'no-grace'
 }
 
 /** A table with its indexes, in bytes. */

@@ -10,7 +10,6 @@ import type { Cut, CuttingProxy, Direction, Message } from '../../support/cuttin
 import { execute, pausable, scene, slice, sound } from './scene.ts'
 import type { Pausable, Scene, Shape } from './scene.ts'
 
-
 const { hostname: host, port } = new URL(inject('postgres').url)
 const proxyOf = (): Promise<CuttingProxy> => startProxy({ target: { host, port: Number(port) } })
 
@@ -123,8 +122,7 @@ test('P2: a cut at any statement of a whole run, on any of its connections: no c
     await using proxy = await proxyOf()
     const through = await openBucketStorage({ connection: proxy.url(stage.url), env: {} })
     const opened = proxy.messages.filter(({ direction }) => direction === 'frontend').length
-    if (cut !== undefined)
-      return await runWithCut(stage, through, proxy, { ...cut, message: cut.message + opened })
+    if (cut !== undefined) return await runWithCut(stage, through, proxy, { ...cut, message: cut.message + opened })
     expect(await execute(through, { proof: 'full' })).toMatchObject(sound)
     return statementsOf(proxy.messages)
       .filter(({ number }) => number > opened)
@@ -133,12 +131,14 @@ test('P2: a cut at any statement of a whole run, on any of its connections: no c
   const statements = (await whole()) as readonly Message[]
   expect(statements.length).toBeGreaterThan(40)
   let gaveUp = 0
-  for (const { number } of statements)
-    for (const when of ['before', 'answered'] as const)
-      if (((await whole({ direction: 'frontend', message: number, when })) as Ended).ended instanceof TampError) gaveUp++
+  for (const { number } of statements) {
+    // A lost answer is the harder case: what is lost before it was sent, every third time.
+    for (const when of number % 3 === 0 ? (['answered', 'before'] as const) : (['answered'] as const))
+      if (((await whole({ direction: 'frontend', message: number, when })) as Ended).ended instanceof TampError)
+        gaveUp++
+  }
   // Before it has planned anything a run may give up.
-  console.log(`${gaveUp} of ${2 * statements.length} gave up`)
-  expect(gaveUp).toBeLessThan(statements.length)
+  expect(gaveUp).toBeLessThan(statements.length / 2)
 })
 
 /** All messages of one direction, but of rows and their descriptions only the last of each answer. */

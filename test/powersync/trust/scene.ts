@@ -34,6 +34,8 @@ export interface Scene extends AsyncDisposable {
   readonly end: Buckets
   /** Another session; its disposal is yours. */
   connect(): Promise<Session>
+  /** After the server was away. */
+  reconnect(): Promise<void>
   /** Puts everything back as it was; what tamp remembers is gone. */
   restore(): Promise<void>
   now(): Promise<Buckets>
@@ -57,8 +59,12 @@ export async function sceneOn(url: string, shape: Shape = {}): Promise<Scene> {
 }
 
 async function stage(url: string, shape: Shape, dispose: () => Promise<void>): Promise<Scene> {
-  const session = await openSession(url)
-  await session.query('SET search_path = powersync, public')
+  const open = async (): Promise<Session> => {
+    const session = await openSession(url)
+    await session.query('SET search_path = powersync, public')
+    return session
+  }
+  let session = await open()
   const { buckets: before, bound, last } = grown(shape)
   await writeBuckets(session, before)
   await session.query(
@@ -73,12 +79,18 @@ async function stage(url: string, shape: Shape, dispose: () => Promise<void>): P
   const now = (): Promise<Buckets> => readBuckets(session)
   return {
     url,
-    session,
+    get session() {
+      return session
+    },
     before,
     bound,
     end: new Map([...before].map(([bucket, operations]) => [bucket, compacted(operations, bound)])),
     storage: await openBucketStorage({ connection: url, env: {} }),
     connect: () => openSession(url),
+    async reconnect() {
+      await session[Symbol.asyncDispose]()
+      session = await open()
+    },
     async restore() {
       await session.query(`DROP SCHEMA IF EXISTS tamp CASCADE`)
       await session.query(
@@ -211,7 +223,8 @@ export function slice(name: string): RegExp {
 }
 
 /** What reads a lane once more at its end. */
-export const verifies = /^(SELECT f\.bucket_name, concat_ws|WITH tamp_row AS MATERIALIZED[^]*\nSELECT f\.bucket_name, concat_ws[^]* f$)/
+export const verifies =
+  /^(SELECT f\.bucket_name, concat_ws|WITH tamp_row AS MATERIALIZED[^]*\nSELECT f\.bucket_name, concat_ws[^]* f$)/
 
 /** The same storage, with connections that a test can stop before a statement. */
 export function pausable(storage: BucketStorage): Pausable {

@@ -337,10 +337,8 @@ test('what the plan promises is what a bucket is, once the service has sent the 
   await using at = await scene()
   const plan = await planOf(at.storage, { maxResyncRows: 200 }, { definitions: ['global', 'churn', 'archive'] })
   expect(plan.buckets).toHaveLength(3)
-  console.log(0, performance.now())
   const report = await at.touch({}, plan)
   expect(report.rows).toMatchObject({ planned: plan.rows, touched: plan.rows })
-  console.log(1, performance.now())
   const since = at.stored.checkpoints.at(-1)!
   // As the service does: a PUT for each touched row, at the end of its bucket.
   for (const { bucket, moveBelow } of plan.buckets)
@@ -352,15 +350,11 @@ test('what the plan promises is what a bucket is, once the service has sent the 
         WHERE op = 'PUT' AND op_id < $2`,
       [bucket, moveBelow],
     )
-  console.log(2, performance.now())
   const [last] = await at.stored.query<[number]>('SELECT last_value FROM op_id_sequence')
   expect(last![0] - since).toBeGreaterThanOrEqual(plan.rows)
   await publish(at.stored, last![0])
   expect((await planOf(at.storage, { maxResyncRows: 0 })).resent.operations).toBe(0)
-  console.log(3, performance.now())
   await compactBuckets(at.storage, { mode: 'execute', grace: 0 })
-  console.log(4, performance.now())
   const buckets = await readBuckets(at.stored)
-  console.log(5, performance.now())
   for (const { bucket, after } of plan.buckets) expect(buckets.get(bucket)).toHaveLength(after.operations)
 })
