@@ -10,6 +10,7 @@ import type { AnalysisScope, BucketAnalysis, SummaryRow } from './analysis-sql.t
 export const analysisSettings = `SET LOCAL work_mem = '64MB';
 SET LOCAL jit = off;
 SET LOCAL max_parallel_workers_per_gather = 0;
+SET LOCAL default_statistics_target = 10;
 SET LOCAL enable_nestloop = off;
 SET LOCAL enable_mergejoin = off`
 

@@ -27,6 +27,9 @@ interface Relation {
   readonly query: string
 }
 
+/** So many names leave no index scan worth it: where a join says which buckets are meant, they need not be said again. */
+const manyBuckets = 2_000
+
 function within({ group, bound, buckets }: AnalysisScope): string {
   const names = buckets.map((name) => pg.escapeLiteral(name))
   const named = names.length === 1 ? `= ${names[0]}` : `= ANY (ARRAY[${names.join(', ')}]::text[])`
@@ -82,7 +85,8 @@ export function analysis(scope: AnalysisScope): readonly Relation[] {
   FROM bucket_data d
   JOIN tamp_row r ON r.bucket_name = d.bucket_name AND ${sameIdentity('r', 'd')}
   JOIN tamp_bucket b ON b.bucket_name = d.bucket_name
- WHERE ${within(scope)} AND d.op IN ('PUT', 'REMOVE') AND d.op_id < r.last AND d.op_id > coalesce(b.clear_to, 0) AND b.fault IS NULL`,
+ WHERE ${scope.buckets.length > manyBuckets ? `d.group_id = ${group} AND d.op_id <= ${bound}` : within(scope)}
+   AND d.op IN ('PUT', 'REMOVE') AND d.op_id < r.last AND d.op_id > coalesce(b.clear_to, 0) AND b.fault IS NULL`,
     },
     {
       // The buckets to clear, with what the operations that go would have pointed to as MOVEs.

@@ -9,9 +9,9 @@ import type { ClearSlice, MoveSlice } from './slice-sql.ts'
 
 /**
  * Operations of buckets that are analysed together; a bucket with more is a lane of its own. The operations of one bucket lie far apart
- * in the table, so that many small lanes would each read nearly all of it.
+ * in the table, so that many small lanes would each read nearly all of it; what is hashed of this many still fits into memory.
  */
-const laneOperations = 500_000
+const laneOperations = 250_000
 /** Names in one statement, and buckets in memory. */
 const laneBuckets = 20_000
 

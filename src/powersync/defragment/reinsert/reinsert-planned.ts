@@ -1,11 +1,13 @@
 // Reinserting as a way of defragmenting: the rows of a plan are written again, and where nothing has to age they are published and reported.
 import { setTimeout as sleep } from 'node:timers/promises'
+import { sqlState } from '../../../database/failures.ts'
 import { servedStream } from '../../streams.ts'
 import type { DefragmentPlan } from '../plan.ts'
 import { idle, planned } from '../way.ts'
 import type { Done, Site } from '../way.ts'
 import { reinsertScript } from './reinsert-script.ts'
 import { previewReinsert, reinsert } from './reinsert.ts'
+import type { Reinserted } from './reinsert.ts'
 
 /** How long a checkpoint with the moved rows is waited for, where compacting has to wait for nothing else. */
 const publishedSeconds = 30
@@ -16,10 +18,7 @@ export async function reinsertPlanned(site: Site, plan: DefragmentPlan): Promise
   const buckets = planned(plan)
   if (moves.length === 0) return { ...idle, complete: true }
   if (mode !== 'execute') {
-    const preview = await site.sessions.outlasting(async () => {
-      await using connection = await site.sessions.connect()
-      return await previewReinsert(connection, site.stream, moves)
-    })
+    const preview = await look(site, plan)
     if (mode === 'script') await write?.(reinsertScript(site.storage.schema, site.stream, moves))
     site.plan(preview.total.operations)
     const next = `Executed, it is published with the service's next checkpoint; when that is ${site.grace} s old, compacting finishes it.`
@@ -50,7 +49,7 @@ export async function reinsertPlanned(site: Site, plan: DefragmentPlan): Promise
     left: done.left,
     complete: done.complete,
     next,
-    compact: published ? [...done.buckets.keys()] : [],
+    compact: published ? [...new Set([...moves.map(({ bucket }) => bucket), ...done.buckets.keys()])] : [],
     changed: done.total.operations,
   }
 }
@@ -67,5 +66,23 @@ async function isPublished(site: Site, opId: number): Promise<boolean> {
     if (performance.now() > deadline || site.mustStop()) return false
     site.tell(`waiting until the service publishes operation ${opId}`)
     await sleep(500)
+  }
+}
+
+/** What would be written again and what would be left. Where nothing at all may be written, not even a temporary table: what the plan says. */
+async function look(
+  { sessions, stream, notes }: Site,
+  plan: DefragmentPlan,
+): Promise<Pick<Reinserted, 'total' | 'left'>> {
+  try {
+    return await sessions.outlasting(async () => {
+      await using connection = await sessions.connect()
+      return await previewReinsert(connection, stream, plan.buckets)
+    })
+  } catch (error) {
+    // 25006: a standby, or a read-only role. 42501: no TEMP on the database.
+    if (!['25006', '42501'].includes(sqlState(error) ?? '')) throw error
+    notes.push('Which rows have to stay where they are was not looked at, as no temporary table can be made here.')
+    return { total: plan.resent, left: [] }
   }
 }

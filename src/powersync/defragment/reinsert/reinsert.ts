@@ -28,6 +28,7 @@ export interface ReinsertTask {
 }
 
 export interface Reinserted {
+  /** Without what was written before a connection was lost. */
   readonly buckets: ReadonlyMap<string, Resent>
   readonly total: Resent
   readonly left: readonly Left[]
@@ -69,14 +70,20 @@ export async function previewReinsert(
 
 export async function reinsert(task: ReinsertTask): Promise<Reinserted> {
   const buckets = new Map<string, Resent>()
+  const total = { operations: 0, bytesEstimate: 0 }
   let lastNew: number | null = null
   let left: readonly Left[] = []
+  const written = (batch: BatchResult): void => {
+    total.operations += batch.operations
+    total.bytesEstimate += batch.bytesEstimate
+    lastNew = batch.lastNew ?? lastNew
+  }
   for (let lost = 0; ;) {
     const connection = await task.sessions.take()
     let ended: 'done' | 'stopped' | 'again' | undefined
     try {
       const queue = await fillQueue(connection, task.stream.id, task.moves)
-      ended = await work(connection, task, queue, (batch) => (lastNew = Math.max(lastNew ?? 0, batch.lastNew ?? 0)))
+      ended = await work(connection, task, queue, written)
     } catch (error) {
       if (!isConnectionLost(error) || ++lost >= tries) {
         await connection[Symbol.asyncDispose]()
@@ -98,10 +105,9 @@ export async function reinsert(task: ReinsertTask): Promise<Reinserted> {
     await connection.execute('DROP TABLE IF EXISTS pg_temp.tamp_wanted, pg_temp.tamp_reinsert')
     task.sessions.give(connection)
     if (ended === 'again') continue
-    const sum = (of: (resent: Resent) => number): number => [...buckets.values()].reduce((all, one) => all + of(one), 0)
     return {
       buckets,
-      total: { operations: sum((one) => one.operations), bytesEstimate: sum((one) => one.bytesEstimate) },
+      total,
       left,
       lastNew,
       complete: ended === 'done',
