@@ -1,4 +1,5 @@
 // The three ways of defragmenting through the library's door: what is planned is done, and a real client tells what it costs.
+import { setTimeout } from 'node:timers/promises'
 import { describe, expect, test } from 'vitest'
 import { compactBuckets } from '../../../src/powersync/compact.ts'
 import { defragmentBuckets } from '../../../src/powersync/defragment/defragment.ts'
@@ -6,6 +7,7 @@ import type { DefragmentOptions } from '../../../src/powersync/defragment/defrag
 import { openClient } from '../../support/powersync/client-core.ts'
 import { readBuckets } from '../../support/powersync/operations.ts'
 import { replay, sync } from '../../support/powersync/replay.ts'
+import { compactAsTheServiceDoes } from '../../support/powersync/service-compactor.ts'
 import { Replicator } from '../../support/powersync/replicator.ts'
 import { readImage, rememberingChecksums } from '../../support/powersync/service-lines.ts'
 import { emptyStorage, loadStorage, publish, storageOf } from '../../support/powersync/storages.ts'
@@ -125,7 +127,7 @@ test('reinsert: two operations are left, and each client downloads the moved row
       while (performance.now() < deadline) {
         const [row] = await database.query<[number | null]>('SELECT keepalive_op FROM powersync.sync_rules')
         if (row![0] !== null) return await source.commit()
-        await new Promise((resolve) => setTimeout(resolve, 50))
+        await setTimeout(50)
       }
       throw new Error('nothing to publish')
     })(),
@@ -205,4 +207,25 @@ describe('a storage that the service wrote', () => {
     // Nothing is left to be done, and nothing more is reserved for it.
     expect(await defragment(database, { how: 'relocate' })).toMatchObject({ itemsChanged: 0, next: null })
   })
+})
+
+test.each(['relocate', 'reinsert'] as const)("%s gives way to the service's own compactor", async (how) => {
+  await using database = await loadStorage(2)
+  const { checkpoints } = database
+  await using session = await database.connect()
+  const { promise: began, resolve: begin } = Promise.withResolvers<void>()
+  const { promise: resumed, resolve: resume } = Promise.withResolvers<void>()
+  const compacting = compactAsTheServiceDoes(session, {
+    afterBatch: async () => {
+      begin()
+      await resumed
+    },
+  })
+  await began
+  const before = await readBuckets(database)
+  const options = { how, maxSeconds: 2, ...(how === 'relocate' ? { checkpoints } : {}) }
+  await expect(defragment(database, options)).rejects.toThrow(/service's own compactor is at work/)
+  expect(await readBuckets(database)).toEqual(before)
+  resume()
+  await compacting
 })

@@ -51,6 +51,7 @@ export async function reinsertPlanned(site: Site, plan: DefragmentPlan): Promise
     next,
     compact: published ? [...new Set([...moves.map(({ bucket }) => bucket), ...done.buckets.keys()])] : [],
     changed: done.total.operations,
+    ...(done.failure === undefined ? {} : { failure: done.failure }),
   }
 }
 

@@ -1,8 +1,9 @@
 // Moves live rows to the end of their buckets by writing their operations again, batch by batch, beside a replicator at work.
 // Whatever ends it, each batch is whole or undone, and what is moved is not moved again by the next run.
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { TampError } from '../../../core/errors.ts'
 import type { Left } from '../../../core/unit.ts'
-import { isConnectionLost, isRetryable, sqlState } from '../../../database/failures.ts'
+import { describeFailure, isConnectionLost, isRetryable, sqlState } from '../../../database/failures.ts'
 import type { Connection } from '../../../database/postgres.ts'
 import type { RunLock } from '../../../database/run-lock.ts'
 import type { Sessions } from '../../../database/sessions.ts'
@@ -34,8 +35,10 @@ export interface Reinserted {
   readonly left: readonly Left[]
   /** The highest op id that was written; null where there is none. */
   readonly lastNew: number | null
-  /** False where it was told to stop, or the stream is gone. */
+  /** False where it was told to stop, the stream is gone, or it failed. */
   readonly complete: boolean
+  /** What ended it, where something had been moved by then. */
+  readonly failure?: TampError
 }
 
 /** How long a batch tries to get its turn. */
@@ -87,7 +90,9 @@ export async function reinsert(task: ReinsertTask): Promise<Reinserted> {
     } catch (error) {
       if (!isConnectionLost(error) || ++lost >= tries) {
         await connection[Symbol.asyncDispose]()
-        throw error
+        // What was moved is told in any case; only a run that changed nothing is nothing but its error.
+        if (total.operations === 0) throw error
+        return { buckets, total, left, lastNew, complete: false, failure: describeFailure(error) }
       }
       // Nobody knows whether the last batch was committed: the queue is made anew, from what is there.
       await connection[Symbol.asyncDispose]()

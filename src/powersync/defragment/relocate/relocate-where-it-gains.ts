@@ -70,6 +70,7 @@ export async function relocateWhereItGains(site: Site, facts: DefragmentFacts): 
           ),
     compact: names,
     changed: done.buckets.reduce((total, { rows }) => total + rows, 0),
+    ...(done.failure === undefined ? {} : { failure: done.failure }),
   }
 }
 

@@ -35,12 +35,15 @@ export interface Relocated {
   /** The most live rows of a bucket for which there was no room between two checkpoints; 0 where there was for all. */
   readonly roomWanted: number
   readonly complete: boolean
+  /** What ended it, where something had been moved by then. */
+  readonly failure?: TampError
 }
 
 const tries = 6
 
 export async function relocate(task: RelocateTask): Promise<Relocated> {
   const { sessions, group, checkpoint, mode } = task
+  if (task.buckets.length === 0) return { buckets: [], left: [], roomWanted: 0, complete: true }
   const ordered = await sessions.outlasting(async () => {
     await using connection = await sessions.connect()
     return await firstOrderedRows(connection, group, checkpoint)
@@ -52,7 +55,14 @@ export async function relocate(task: RelocateTask): Promise<Relocated> {
     if (task.mustStop()) return { buckets, left, roomWanted, complete: false }
     const started = performance.now()
     const below = ordered.get(bucket) ?? Infinity
-    const done = await one(task, { group, bucket, checkpoint, below })
+    let done: Relocation | Unmovable
+    try {
+      done = await one(task, { group, bucket, checkpoint, below })
+    } catch (error) {
+      // What was moved is told in any case; only a run that changed nothing is nothing but its error.
+      if (mode !== 'execute' || buckets.length === 0) throw error
+      return { buckets, left, roomWanted: 0, complete: false, failure: describeFailure(error) }
+    }
     if ('reason' in done) {
       const because =
         below < Infinity ? ' (a row of it is in other buckets too, with other data: it must stay in order)' : ''
