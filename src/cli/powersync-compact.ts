@@ -8,7 +8,8 @@ import { compactExitStatuses } from './exit-status.ts'
 import { secret } from './option-values.ts'
 import { storageAliases } from './powersync-options.ts'
 import { bucketReportText } from './powersync-report-text.ts'
-import { checkRunFlags, outputFlags, paceFlags, runOnBuckets, whichFlags, writeFlags } from './powersync-run.ts'
+import { outputFlags, paceFlags, writeFlags } from './planned-run.ts'
+import { checkRunFlags, graceFlag, runOnBuckets, whichFlags } from './powersync-run.ts'
 import type { BucketRunFlags } from './powersync-run.ts'
 import type { Terminal } from './terminal.ts'
 
@@ -62,7 +63,8 @@ const flags: FlagParametersForType<CompactFlags, TampContext> = {
       'How much is read once more before a unit is committed: everything it touched, or as much as fits a share of the time. ' +
       'Checksums are compared in any case.',
   },
-  ...paceFlags,
+  ...graceFlag,
+  ...paceFlags('Buckets'),
   ...outputFlags,
 }
 

@@ -11,7 +11,8 @@ import { connectionString } from './option-values.ts'
 import { defragmentedText } from './powersync-defragmented-text.ts'
 import { resyncFlags, storageAliases } from './powersync-options.ts'
 import type { ResyncFlags } from './powersync-options.ts'
-import { checkRunFlags, outputFlags, paceFlags, runOnBuckets, whichFlags, writeFlags } from './powersync-run.ts'
+import { outputFlags, paceFlags, writeFlags } from './planned-run.ts'
+import { checkRunFlags, graceFlag, runOnBuckets, whichFlags } from './powersync-run.ts'
 import type { BucketRunFlags } from './powersync-run.ts'
 import type { Terminal } from './terminal.ts'
 
@@ -55,7 +56,8 @@ const flags: FlagParametersForType<DefragmentFlags, TampContext> = {
       'With --how relocate: every checkpoint that was ever published in the range, as op ids separated by commas, or a file of them. ' +
       'Without it a run with --execute sets op ids aside, and a later one uses them.',
   },
-  ...paceFlags,
+  ...graceFlag,
+  ...paceFlags('Buckets'),
   ...outputFlags,
 }
 

@@ -18,7 +18,7 @@ import {
   storageFlags,
 } from './powersync-options.ts'
 import type { BucketFlags, ResyncFlags, StorageFlags } from './powersync-options.ts'
-import { paceFlags } from './powersync-run.ts'
+import { graceFlag } from './powersync-run.ts'
 import { Progress } from './progress.ts'
 import type { Terminal } from './terminal.ts'
 
@@ -34,7 +34,7 @@ const flags: FlagParametersForType<InspectFlags, TampContext> = {
   ...storageFlags,
   ...bucketFlags,
   ...resyncFlags,
-  grace: paceFlags.grace,
+  grace: graceFlag.grace,
   limit: {
     kind: 'parsed',
     parse: wholeNumber(1),

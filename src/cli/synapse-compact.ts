@@ -1,27 +1,21 @@
 // `tamp synapse compact`: options in, a report out. What it does is in the library.
 import type { FlagParametersForType } from '@stricli/core'
 import { TampError } from '../core/errors.ts'
-import type { Measure, Mode } from '../core/report.ts'
+import type { RunOptions } from '../core/run.ts'
 import { compact } from '../synapse/index.ts'
 import type { CompactOptions } from '../synapse/index.ts'
-import { checkOutputFlags, contradict, limitFlags, outputFlags, tampCommand, toggle } from './command.ts'
-import type { LimitFlags, OutputFlags, TampContext } from './command.ts'
+import { contradict, tampCommand, toggle } from './command.ts'
+import type { TampContext } from './command.ts'
 import { compactionText } from './compaction-report.ts'
 import { checkConnectionFlags, connectionFlags, openDatabase, roomFlag } from './connection-options.ts'
 import type { ConnectionFlags } from './connection-options.ts'
-import { tellFailure } from './failure.ts'
-import { compactExitStatuses, exitStatus } from './exit-status.ts'
-import { Interruption } from './interruption.ts'
-import { summaryLine } from './json-lines.ts'
-import { groupRange, levels, nameOf, wholeNumber } from './option-values.ts'
-import { Progress } from './progress.ts'
-import { runListener } from './run-events.ts'
-import { openScript } from './script-file.ts'
+import { compactExitStatuses } from './exit-status.ts'
+import { groupRange, levels, wholeNumber } from './option-values.ts'
+import { carryOut, checkPlannedRunFlags, outputFlags, paceFlags, writeFlags } from './planned-run.ts'
+import type { PlannedRunFlags } from './planned-run.ts'
 import type { Terminal } from './terminal.ts'
 
-interface CompactFlags extends ConnectionFlags, LimitFlags, OutputFlags {
-  readonly execute: boolean
-  readonly sql?: string
+interface CompactFlags extends ConnectionFlags, PlannedRunFlags {
   readonly room?: readonly string[]
   readonly groups?: { readonly from?: number; readonly to?: number }
   readonly maxDepth?: number
@@ -30,20 +24,13 @@ interface CompactFlags extends ConnectionFlags, LimitFlags, OutputFlags {
   readonly shorten: boolean
   readonly minSavedRows: number
   readonly proof: 'full' | 'budget'
-  readonly jobs: number
 }
 
 const flags: FlagParametersForType<CompactFlags, TampContext> = {
-  execute: toggle('Write. Without it nothing is changed, and the figures are those that execution would reach.'),
-  sql: {
-    kind: 'parsed',
-    parse: nameOf('a file'),
-    optional: true,
-    placeholder: 'FILE',
-    brief:
-      'Write the plan as a script for psql instead; - is standard output. Each unit is a transaction that checks its own ' +
+  ...writeFlags(
+    'Write the plan as a script for psql instead; - is standard output. Each unit is a transaction that checks its own ' +
       'precondition. The file is there whole or not at all.',
-  },
+  ),
   ...connectionFlags,
   room: { ...roomFlag, brief: 'Only this room; may be repeated. Default: all, largest expected saving first.' },
   groups: {
@@ -91,14 +78,7 @@ const flags: FlagParametersForType<CompactFlags, TampContext> = {
       "How many changed groups Synapse's own query is asked for, before and after, inside the transaction: all, or as many " +
       'as fit a share of the time. All states are compared by fingerprint in any case.',
   },
-  ...limitFlags,
-  jobs: {
-    kind: 'parsed',
-    parse: wholeNumber(1, 64),
-    default: '1',
-    placeholder: 'N',
-    brief: 'Rooms at once, on as many connections.',
-  },
+  ...paceFlags('Rooms'),
   ...outputFlags,
 }
 
@@ -117,54 +97,21 @@ Exit status: ${compactExitStatuses}`,
   run: runCompact,
 })
 
-const nothingMeasured: Measure = { groups: 0, rows: 0, bytesEstimate: 0, maxDepth: 0, meanDepth: 0 }
-
-async function runCompact(terminal: Terminal, given: CompactFlags): Promise<number> {
+function runCompact(terminal: Terminal, given: CompactFlags): Promise<number> {
   checkFlags(given)
-  const { json, quiet, verbose } = given
-  const mode: Mode = given.execute ? 'execute' : given.sql === undefined ? 'dry-run' : 'script'
-  using interruption = new Interruption(
-    terminal,
-    mode === 'execute' ? 'Stopping: the unit at hand is finished first.' : 'Stopping.',
-  )
-  await using script = given.sql === undefined ? undefined : await openScript(given.sql, terminal, interruption)
-  const database = await openDatabase(given, interruption)
-
-  const progress = new Progress(terminal, {
-    show: quiet ? null : json ? 'bar-only' : 'auto',
+  return carryOut(terminal, given, {
     beginning: 'Looking which rooms have most to save …',
-    units: 'units done',
+    words: { lane: 'room', item: 'group' },
+    nothing: { groups: 0, rows: 0, bytesEstimate: 0, maxDepth: 0, meanDepth: 0 },
+    open: (interruption) => openDatabase(given, interruption),
+    act: (database, options) => compact(database, { ...options, ...planning(given) }),
+    text: compactionText,
   })
-  const report = await (async () => {
-    using shown = progress
-    return await compact(database, {
-      ...libraryOptions(given),
-      mode,
-      signal: interruption.signal,
-      write: script === undefined ? undefined : (text) => script.write(text),
-      onEvent: runListener(terminal, given, shown, { lane: 'room', item: 'group' }),
-    })
-  })()
-  if (report.stopped !== 'interrupted' && report.failure === undefined) await script?.finish()
-
-  if (report.failure !== undefined) tellFailure(terminal, report.failure, json)
-  if (json) terminal.out(summaryLine(report, nothingMeasured))
-  else {
-    const text = compactionText(report, { quiet, verbose }, terminal)
-    // The script has standard output to itself.
-    if (given.sql === '-') terminal.err(text)
-    else terminal.out(text)
-  }
-  return exitStatus(report)
 }
 
 function checkFlags(given: CompactFlags): void {
-  checkOutputFlags(given)
+  checkPlannedRunFlags(given)
   checkConnectionFlags(given)
-  if (given.execute && given.sql !== undefined)
-    contradict('--execute', '--sql', 'Give --execute to write to the database, or --sql to write a script.')
-  if (given.json && given.sql === '-')
-    contradict('--json', '--sql -', 'Both need standard output: name a file for the script.')
   if (given.plan === 'levels') {
     if (given.shorten) contradict('--plan levels', '--shorten')
     if (given.maxDepth !== undefined)
@@ -176,7 +123,7 @@ function checkFlags(given: CompactFlags): void {
   }
 }
 
-function libraryOptions(given: CompactFlags): Omit<CompactOptions, 'mode'> {
+function planning(given: CompactFlags): Omit<CompactOptions, keyof RunOptions> {
   return {
     rooms: given.room === undefined || given.room.length === 0 ? undefined : given.room,
     range: given.groups,
@@ -185,8 +132,5 @@ function libraryOptions(given: CompactFlags): Omit<CompactOptions, 'mode'> {
     minSavedRows: given.minSavedRows,
     shorten: given.shorten,
     proof: given.proof,
-    maxSeconds: given.maxDuration,
-    load: given.load,
-    jobs: given.jobs,
   }
 }

@@ -20,6 +20,7 @@ import { changedBuckets } from './compact/changed-buckets.ts'
 import { laneChanges, laneMeasures, lanesOf, slicesOf } from './compact/lane.ts'
 import type { Lane, LaneFacts, SliceUnit } from './compact/lane.ts'
 import { removableParameters, removeParameters } from './compact/parameter-indexes.ts'
+import { recheckClears } from './compact/recheck-clears.ts'
 import { requireWritable } from './compact/require-writable.ts'
 import { scriptHeader, scriptSlice } from './compact/script-slice.ts'
 import { serviceIsCompacting } from './compact/service-compactor.ts'
@@ -326,11 +327,16 @@ class BucketCompactor implements Compactor<LaneFacts, SliceUnit>, AsyncDisposabl
     const after = new Map<string, BucketMeasure>()
     const before = new Map(facts.buckets.map(({ bucket, fingerprint }) => [bucket, fingerprint]))
     let mismatches = 0
+    // Its updates may have stood behind ours.
+    if ((await this.blocked()) !== null)
+      this.#notes.push(`The service's own compactor came meanwhile and is still at work (${facts.lane.name}).`)
     await this.#sessions.outlasting(async () => {
       const connection = await this.#sessions.take()
       const cancel = (): void => void connection.cancel()
       signal.addEventListener('abort', cancel, { once: true })
       try {
+        const set = await recheckClears(connection, facts.scope.group, clearsOf(facts))
+        if (set > 0) this.#notes.push(`${set} CLEARs that the service's own compactor had made MOVEs of were set back.`)
         const rows = await connection.query<[string, string, number, number, number]>(
           verification(facts.scope, facts.left.clear === 0 && facts.left.move === 0),
         )
@@ -450,6 +456,14 @@ class BucketCompactor implements Compactor<LaneFacts, SliceUnit>, AsyncDisposabl
     await this.#sessions[Symbol.asyncDispose]()
     await this.#lock?.[Symbol.asyncDispose]()
   }
+}
+
+/** Where the CLEARs of a lane are by now; of buckets that it has not come to, where they will be. */
+function clearsOf({ buckets, clearedTo }: LaneFacts): Map<string, number> {
+  const clears = new Map<string, number>()
+  for (const { bucket, clearTo, clearNumber } of buckets)
+    if (clearTo !== null && clearNumber !== null) clears.set(bucket, clearedTo.get(clearNumber) ?? clearTo)
+  return clears
 }
 
 function leftOf(buckets: LaneFacts['buckets']): { clear: number; move: number } {

@@ -141,6 +141,8 @@ export interface BucketAnalysis {
   /** Operations that one CLEAR will stand for, its former one included; 0 where there is nothing to clear. */
   readonly prefix: number
   readonly prefixBytes: number
+  /** Where that CLEAR will be; null where there is nothing to clear. */
+  readonly clearTo: number | null
   /** Operations among them that are not a CLEAR yet. */
   readonly toClear: number
   /** Number among the buckets to clear, counted from the last; null where there is nothing to clear. */
@@ -196,6 +198,7 @@ export function bucketAnalysis(row: SummaryRow): BucketAnalysis {
     bytes,
     prefix: clear ? prefix : 0,
     prefixBytes: clear ? prefixBytes : 0,
+    clearTo,
     toClear: clear ? prefix - clears : 0,
     clearNumber,
     moves,

@@ -5,7 +5,16 @@
 import { TampError } from '../../core/errors.ts'
 import type { Connection } from '../../database/postgres.ts'
 import type { LaneFacts, SliceUnit } from './lane.ts'
-import { clearPreview, clearProof, clearStatement, movePreview, moveProof, moveStatement } from './slice-sql.ts'
+import {
+  changedBeforeMove,
+  clearPreview,
+  clearProof,
+  clearStatement,
+  movePreview,
+  moveProof,
+  moveStatement,
+  packedBeforeClear,
+} from './slice-sql.ts'
 
 /** Lock waits end long before others' deadlock timeout (1 s): we are the one to give way. */
 export const sliceSettings = `SET LOCAL lock_timeout = '300ms';
@@ -50,16 +59,27 @@ export async function applySlice(
   let clearedTo: number | undefined
   if (clear !== undefined) {
     const from = clear.whole ? 0 : (facts.clearedTo.get(clear.upTo) ?? 0)
-    checked += await prove(connection, clearProof(group, clear, from, full ? 1 : sampleStep(clear.operations)))
+    checked += await prove(
+      connection,
+      clearProof(group, clear, from, full ? 1 : sampleStep(clear.operations)),
+      packedBeforeClear(facts.scope, clear, from),
+    )
     const expected = await figures(connection, clearPreview(group, clear, from))
     if (expected[0] !== clear.buckets || expected[1] !== clear.operations)
       throw new AnalysisOutdated(`${expected[1]} operations to clear where ${clear.operations} were found`)
-    assertSame(await figures(connection, clearStatement(group, clear, from)), expected, bound)
+    const done = await figures(connection, clearStatement(group, clear, from))
+    if (done[0] !== expected[0] || done[1] !== expected[1])
+      throw new AnalysisOutdated(`${done[1]} operations could be cleared where ${expected[1]} were found`)
+    assertSame(done, expected, bound)
     clearedTo = expected[2]
   }
   if (move !== undefined) {
     const operations = move.upTo - move.above
-    checked += await prove(connection, moveProof(group, move, full ? 1 : sampleStep(operations)))
+    checked += await prove(
+      connection,
+      moveProof(group, move, full ? 1 : sampleStep(operations)),
+      changedBeforeMove(group, move),
+    )
     const expected = await figures(connection, movePreview(move))
     if (expected[0] !== operations)
       throw new AnalysisOutdated(`${expected[0]} operations to move where ${operations} were found`)
@@ -87,14 +107,16 @@ async function guard(connection: Connection, { scope }: LaneFacts): Promise<stri
   return row[2]
 }
 
-async function prove(connection: Connection, query: string): Promise<number> {
+/** @param changed counts what is no longer as it was analysed: where a proof fails, whether it could not but fail */
+async function prove(connection: Connection, query: string, changed: string): Promise<number> {
   const [asked, proven] = await figures(connection, query)
-  if (asked !== proven)
-    throw new TampError(
-      'proof-failed',
-      `${asked! - proven!} of ${asked} operations are not superseded by what the plan says`,
-    )
-  return asked!
+  if (asked === proven) return asked!
+  const [others] = await figures(connection, changed)
+  if (others! > 0) throw new AnalysisOutdated(`${others} are no longer as they were found`)
+  throw new TampError(
+    'proof-failed',
+    `${asked! - proven!} of ${asked} operations are not superseded by what the plan says`,
+  )
 }
 
 async function figures(connection: Connection, query: string): Promise<number[]> {

@@ -1,5 +1,6 @@
 // The two statements that change operations: CLEAR for the dead prefixes of some buckets, MOVE for some superseded operations.
 // Both work from the temporary tables of the analysis, and return what they did, to be compared with what was to be done.
+import type { AnalysisScope } from './analysis-sql.ts'
 import { sameIdentity, signed32 } from '../operation-sql.ts'
 
 /** Prefixes of the buckets numbered (`above`, `upTo`] of tamp_clear, whole; or of one bucket a step: the next `limit` operations, or all that are left. */
@@ -132,4 +133,20 @@ export function clearProof(group: number, slice: ClearSlice, from: number, step:
             AND l.op_id > d.op_id AND l.op IN ('PUT', 'REMOVE')))
   FROM ${clearedOperations(group, sampled, from, 'd.op, d.op_id, d.source_key, d.row_id, d.table_name, d.source_table')}
  WHERE d.op = 'PUT'${large ? ` AND d.op_id % ${step} = 0` : ''}`
+}
+
+/** Counts the operations of a slice that somebody else has packed, or put elsewhere, since they were analysed; or what supersedes them. */
+export function changedBeforeMove(group: number, { above, upTo }: MoveSlice): string {
+  return `SELECT count(*) FROM tamp_work w WHERE w.n > ${above} AND w.n <= ${upTo} AND NOT EXISTS (
+         SELECT FROM bucket_data d JOIN bucket_data l ON l.group_id = d.group_id AND l.bucket_name = d.bucket_name
+          WHERE d.ctid = w.tid AND d.group_id = ${group} AND d.bucket_name = w.bucket_name AND d.op_id = w.op_id AND d.op IN ('PUT', 'REMOVE')
+            AND l.op_id = w.target AND l.op IN ('PUT', 'REMOVE'))`
+}
+
+/** Counts the buckets of a slice in which there are more MOVEs and CLEARs than were analysed, and than we have made. */
+export function packedBeforeClear({ group, bound }: AnalysisScope, { above, upTo }: ClearSlice, from: number): string {
+  return `SELECT count(*) FROM tamp_clear c WHERE c.n > ${above} AND c.n <= ${upTo}
+   AND (SELECT count(*) FROM bucket_data d
+         WHERE d.group_id = ${group} AND d.bucket_name = c.bucket_name AND d.op_id <= ${bound} AND d.op IN ('MOVE', 'CLEAR'))
+     > ${from > 0 ? 1 : 0} + (SELECT coalesce(sum(r.operations), 0) FROM tamp_row r WHERE r.bucket_name = c.bucket_name AND r.source_key IS NULL)`
 }

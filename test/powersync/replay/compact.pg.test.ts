@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { compactBuckets } from '../../../src/powersync/compact.ts'
 import type { BucketStorage } from '../../../src/powersync/database.ts'
 import type { BucketReport } from '../../../src/powersync/report.ts'
-import { clientSeed, publishedClients, smallBuckets } from '../../support/powersync/clients.ts'
+import { clientSeed, publishedClients, smallBucket } from '../../support/powersync/clients.ts'
 import { readBuckets } from '../../support/powersync/operations.ts'
 import type { Buckets } from '../../support/powersync/operations.ts'
 import { compacted } from '../../support/powersync/reference-compactor.ts'
@@ -81,8 +81,8 @@ describe.each([1, 2, 3] as const)('storage version %i', (version) => {
     expect(replayed).toMatchObject({ clients: positions.length, failures: [] })
   })
 
-  test.each(smallBuckets)('clients at every operation of %s end the same', (name) => {
-    const bucket = [...before.keys()].find((one) => name.exec(one))!
+  test('clients at every operation of a small bucket end the same', () => {
+    const bucket = smallBucket(before.keys(), version)
     const images = [before, after].map((buckets) => imageOf(new Map([[bucket, buckets.get(bucket)!]]), checkpoint))
     for (const interrupted of [false, true]) {
       const task = { before: images[0]!, after: images[1]!, positions: 'operations' as const, interrupted }

@@ -17,10 +17,12 @@ afterAll(() => stage?.[Symbol.asyncDispose]())
 
 /** All but where CLEARs and MOVEs point: the service may have put something else there, which no client ever sees. */
 function withoutTargets(buckets: Buckets): unknown {
-  return [...buckets].map(([bucket, operations]) => [
-    bucket,
-    operations.map((operation) => ({ ...operation, targetOp: operation.op === 'CLEAR' ? null : operation.targetOp })),
-  ])
+  return new Map(
+    [...buckets].map(([bucket, operations]) => [
+      bucket,
+      operations.map((operation) => ({ ...operation, targetOp: operation.op === 'CLEAR' ? null : operation.targetOp })),
+    ]),
+  )
 }
 
 describe('two tamps at once', () => {

@@ -48,7 +48,7 @@ export const largeBucket = '1#large[]'
 /** A storage of version 2, with the real service's tables. */
 export async function scene(shape: Shape = {}): Promise<Scene> {
   const database = await emptyStorage(2)
-  return stage(database.url, shape, () => database[Symbol.asyncDispose]())
+  return stage(database.url, shape, async () => database[Symbol.asyncDispose]())
 }
 
 /** The same on a server without such a storage. */

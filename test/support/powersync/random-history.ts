@@ -53,8 +53,8 @@ const event: fc.Arbitrary<Event> = fc.oneof(
   },
   { weight: 4, arbitrary: fc.record({ kind: fc.constant('remove' as const), row: rowIndex }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('remove again' as const), row: rowIndex, from: place }) },
-  { weight: 1, arbitrary: fc.record({ kind: fc.constant('gap' as const), ids: fc.integer({ min: 1, max: 5 }) }) },
-  { weight: 1, arbitrary: fc.record({ kind: fc.constant('published' as const) }) },
+  { weight: 2, arbitrary: fc.record({ kind: fc.constant('gap' as const), ids: fc.integer({ min: 1, max: 5 }) }) },
+  { weight: 3, arbitrary: fc.record({ kind: fc.constant('published' as const) }) },
   {
     weight: 1,
     arbitrary: fc.record({ kind: fc.constant('compacted' as const), back: fc.nat(8), thorough: fc.boolean() }),
