@@ -2,9 +2,9 @@
 // Usage: node bench/powersync/tamp-run.mjs URL OPTIONS [--statements]
 import { readFileSync } from 'node:fs'
 import pg from 'pg'
-const dist = process.env.TAMP_BENCH_DIST ?? '../../dist'
-await import(`${dist}/cli/small-memory.js`)
-const { compactBuckets, openBucketStorage } = await import(`${dist}/powersync/index.js`)
+// As the commands do.
+import '../../dist/cli/small-memory.js'
+import { compactBuckets, openBucketStorage } from 'tamp/powersync'
 
 const [connection, options, flag] = process.argv.slice(2)
 const statements = new Map()

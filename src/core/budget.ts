@@ -11,6 +11,13 @@ export interface BudgetOptions {
 /** Seconds a timer can wait for: 2^31 milliseconds. */
 const longestTimer = 2_147_483
 
+/** Fires after so many seconds, or never where that is longer than a timer can wait. */
+export function timeoutSignal(seconds: number): AbortSignal {
+  return seconds < longestTimer
+    ? AbortSignal.timeout(Math.ceil(Math.max(0, seconds * 1000)))
+    : new AbortController().signal
+}
+
 export class Budget {
   readonly #deadline: number
   readonly #load: number
@@ -22,8 +29,7 @@ export class Budget {
   constructor({ maxSeconds = Infinity, load = 1 }: BudgetOptions = {}) {
     this.#deadline = performance.now() + maxSeconds * 1000
     this.#load = load
-    this.signal =
-      maxSeconds < longestTimer ? AbortSignal.timeout(Math.max(0, maxSeconds * 1000)) : new AbortController().signal
+    this.signal = timeoutSignal(maxSeconds)
   }
 
   /** True when no further unit should start. */

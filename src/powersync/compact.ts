@@ -1,5 +1,6 @@
 // Compacts the buckets of PowerSync's storage: the compactor behind `tamp powersync compact`, for use as a library.
 import { setTimeout as sleep } from 'node:timers/promises'
+import { timeoutSignal } from '../core/budget.ts'
 import type { Compactor, Planned, Scope } from '../core/compactor.ts'
 import { TampError } from '../core/errors.ts'
 import type { Measure } from '../core/report.ts'
@@ -23,7 +24,7 @@ import { removableParameters, removeParameters } from './compact/parameter-index
 import { recheckClears } from './compact/recheck-clears.ts'
 import { requireWritable } from './compact/require-writable.ts'
 import { scriptHeader, scriptSlice } from './compact/script-slice.ts'
-import { serviceIsCompacting } from './compact/service-compactor.ts'
+import { seesTheService, serviceIsCompacting } from './compact/service-compactor.ts'
 import { defaultRetention, oldWriteCheckpoints } from './compact/write-checkpoints.ts'
 import type { BucketStorage } from './database.ts'
 import { DefinitionTotals } from './definition-totals.ts'
@@ -59,10 +60,14 @@ export async function compactBuckets(storage: BucketStorage, options: CompactOpt
   await compactor.begin()
   const left =
     options.maxSeconds === undefined ? {} : { maxSeconds: options.maxSeconds - (performance.now() - started) / 1000 }
-  const report = await run(compactor, { ...options, ...left })
+  // A script is one session, whose work tables are those of one lane at a time.
+  const jobs = options.mode === 'script' ? 1 : options.jobs
+  const report = await run(compactor, { ...options, ...left, jobs })
   return await compactor.finish(report)
 }
 
+/** Buckets that have to be left alone and are named. */
+const namedFaults = 1000
 /** Tries of one transaction before its slice is given up. */
 const tries = 6
 /** How long a slice tries to get its turn among others, and how long the service's own compactor is waited for at a time. */
@@ -114,7 +119,7 @@ class BucketCompactor implements Compactor<LaneFacts, SliceUnit>, AsyncDisposabl
         grace,
         signal: AbortSignal.any([
           signal ?? new AbortController().signal,
-          ...(maxSeconds === undefined ? [] : [AbortSignal.timeout(Math.max(0, maxSeconds * 1000))]),
+          ...(maxSeconds === undefined ? [] : [timeoutSignal(maxSeconds)]),
         ]),
         tell: (waiting) => onEvent?.({ type: 'status', percentDone: 0, unitsDone: 0, secondsRemaining: null, waiting }),
       })
@@ -133,6 +138,10 @@ class BucketCompactor implements Compactor<LaneFacts, SliceUnit>, AsyncDisposabl
     }
     this.#bound = this.#checkpoint?.opId ?? stream.lastCheckpoint
     this.#spaceBefore = await bucketSpace(connection)
+    if (this.#executes && !(await seesTheService(connection)))
+      this.#notes.push(
+        "The role is not shown what the service's connections do, so its own compactor would not be noticed: GRANT pg_read_all_stats, or do not run both at once.",
+      )
     if (mode === 'script') await write?.(scriptHeader(this.#storage.schema, this.#stream.id, this.#bound))
   }
 
@@ -190,13 +199,14 @@ class BucketCompactor implements Compactor<LaneFacts, SliceUnit>, AsyncDisposabl
       }
     })
     for (const { bucket, fault } of facts.buckets)
-      if (fault !== null) this.#faults.push({ subject: bucket, reason: fault })
+      if (fault !== null && this.#faults.length < namedFaults) this.#faults.push({ subject: bucket, reason: fault })
     return {
       lane,
       scope,
       ...facts,
       left: leftOf(facts.buckets),
       clearedTo: new Map(),
+      movedBefore: 0,
       abandoned: undefined,
       after: undefined,
     }
@@ -247,7 +257,7 @@ class BucketCompactor implements Compactor<LaneFacts, SliceUnit>, AsyncDisposabl
     if (facts.abandoned !== undefined) return { status: 'skipped', reason: facts.abandoned }
     try {
       const { checked, clearedTo } = await this.#slice(unit)
-      if (unit.clear?.buckets === 1 && clearedTo !== undefined) facts.clearedTo.set(unit.clear.upTo, clearedTo)
+      if (unit.clear?.steps !== undefined && clearedTo !== undefined) facts.clearedTo.set(unit.clear.steps, clearedTo)
       facts.left.clear -= unit.clear?.operations ?? 0
       facts.left.move -= unit.move === undefined ? 0 : unit.move.upTo - unit.move.above
       return { status: 'done', left: [], checked }
@@ -298,7 +308,7 @@ class BucketCompactor implements Compactor<LaneFacts, SliceUnit>, AsyncDisposabl
     }
   }
 
-  /** Makes the work tables again after a connection was lost. Slices keep their numbers, as they count from the end. */
+  /** Makes the work tables again after a connection was lost: CLEARs keep their numbers, as they count from the end; MOVEs count from what is done. */
   async #rebuild(facts: LaneFacts): Promise<NonNullable<LaneFacts['connection']>> {
     return await this.#sessions.outlasting(async () => {
       const connection = await this.#sessions.take()
@@ -308,6 +318,7 @@ class BucketCompactor implements Compactor<LaneFacts, SliceUnit>, AsyncDisposabl
           throw new AnalysisOutdated(
             `${left.clear} operations to clear and ${left.move} to move are left where it should be ${facts.left.clear} and ${facts.left.move}`,
           )
+        facts.movedBefore = facts.buckets.reduce((sum, { moves }) => sum + moves, 0) - left.move
         return connection
       } catch (error) {
         await connection[Symbol.asyncDispose]()
@@ -325,7 +336,11 @@ class BucketCompactor implements Compactor<LaneFacts, SliceUnit>, AsyncDisposabl
     signal: AbortSignal,
   ): Promise<{ after: Measure; checked: number; mismatches: number }> {
     const after = new Map<string, BucketMeasure>()
-    const before = new Map(facts.buckets.map(({ bucket, fingerprint }) => [bucket, fingerprint]))
+    // What is broken was left as it is: nothing can be said of it that would hold.
+    const whole = facts.buckets.filter(({ fault }) => fault === null)
+    const before = new Map(whole.map(({ bucket, fingerprint }) => [bucket, fingerprint]))
+    for (const { bucket, fault, operations, rows, bytes } of facts.buckets)
+      if (fault !== null) after.set(bucket, { operations, rows, bytesEstimate: bytes })
     let mismatches = 0
     // Its updates may have stood behind ours.
     if ((await this.blocked()) !== null)
@@ -338,7 +353,10 @@ class BucketCompactor implements Compactor<LaneFacts, SliceUnit>, AsyncDisposabl
         const set = await recheckClears(connection, facts.scope.group, clearsOf(facts))
         if (set > 0) this.#notes.push(`${set} CLEARs that the service's own compactor had made MOVEs of were set back.`)
         const rows = await connection.query<[string, string, number, number, number]>(
-          verification(facts.scope, facts.left.clear === 0 && facts.left.move === 0),
+          verification(
+            { ...facts.scope, buckets: [...before.keys()] },
+            facts.left.clear === 0 && facts.left.move === 0,
+          ),
         )
         this.#sessions.give(connection)
         mismatches = 0
@@ -346,7 +364,7 @@ class BucketCompactor implements Compactor<LaneFacts, SliceUnit>, AsyncDisposabl
           after.set(bucket, { operations, rows: live, bytesEstimate })
           if (before.get(bucket) !== fingerprint) mismatches++
         }
-        mismatches += facts.buckets.filter(({ bucket }) => !after.has(bucket)).length
+        mismatches += [...before.keys()].filter((bucket) => !after.has(bucket)).length
       } catch (error) {
         await connection[Symbol.asyncDispose]()
         if (signal.aborted) throw new TampError('interrupted', 'Interrupted.', { cause: error })
@@ -355,6 +373,8 @@ class BucketCompactor implements Compactor<LaneFacts, SliceUnit>, AsyncDisposabl
         signal.removeEventListener('abort', cancel)
       }
     })
+    for (const { bucket, fault, operations, rows, bytes } of facts.buckets)
+      if (fault !== null) after.set(bucket, { operations, rows, bytesEstimate: bytes })
     if (mismatches === 0) facts.after = after
     const sum = (of: (measure: BucketMeasure) => number): number =>
       [...after.values()].reduce((total, one) => total + of(one), 0)
@@ -364,7 +384,7 @@ class BucketCompactor implements Compactor<LaneFacts, SliceUnit>, AsyncDisposabl
         rows: sum((one) => one.rows),
         bytesEstimate: sum((one) => one.bytesEstimate),
       },
-      checked: facts.buckets.length,
+      checked: whole.length,
       mismatches,
     }
   }
@@ -385,12 +405,12 @@ class BucketCompactor implements Compactor<LaneFacts, SliceUnit>, AsyncDisposabl
     if (connection !== undefined) this.#sessions.give(connection)
     if (!done) return
     try {
-      const recorder = await this.#sessions.take()
+      await using recorder = await this.#storage.connect()
       const sound = facts.buckets.filter(({ fault }) => fault === null).map(({ bucket }) => bucket)
       await this.#ledger.bucketsAreCompacted(recorder, sound, this.#bound)
-      this.#sessions.give(recorder)
-    } catch {
-      // The next run reads these buckets again: nothing else is lost.
+    } catch (error) {
+      // Nothing else is lost.
+      this.#notes.push(`The next run reads ${facts.lane.name} again: ${describeFailure(error).message}`)
     }
   }
 
@@ -461,8 +481,7 @@ class BucketCompactor implements Compactor<LaneFacts, SliceUnit>, AsyncDisposabl
 /** Where the CLEARs of a lane are by now; of buckets that it has not come to, where they will be. */
 function clearsOf({ buckets, clearedTo }: LaneFacts): Map<string, number> {
   const clears = new Map<string, number>()
-  for (const { bucket, clearTo, clearNumber } of buckets)
-    if (clearTo !== null && clearNumber !== null) clears.set(bucket, clearedTo.get(clearNumber) ?? clearTo)
+  for (const { bucket, clearTo } of buckets) if (clearTo !== null) clears.set(bucket, clearedTo.get(bucket) ?? clearTo)
   return clears
 }
 

@@ -13,6 +13,27 @@ CREATE TABLE IF NOT EXISTS tamp.checkpoint (
   storage text NOT NULL, group_id int NOT NULL, op_id int8 NOT NULL, seen_at timestamptz NOT NULL DEFAULT now(),
   PRIMARY KEY (storage, group_id, op_id))`
 
+const names = ['compacted_bucket', 'compacted_stream', 'checkpoint'] as const
+/** Looked up in the catalog, which also a role may read that may not use the schema. */
+const relations = `FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+   WHERE n.nspname = 'tamp' AND c.relname IN (${names.map((name) => `'${name}'`).join(', ')})
+     AND EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = 'storage' AND NOT a.attisdropped)`
+
+async function isThere(connection: Connection): Promise<boolean> {
+  const [row] = await connection.query<[number]>(`SELECT count(*) ${relations}`)
+  return row![0] === names.length
+}
+
+/** Asked one by one: of a list PostgreSQL says whether any is granted. */
+async function isAllowed(connection: Connection, privileges: readonly string[]): Promise<boolean> {
+  const [row] = await connection.query<[boolean]>(
+    `SELECT bool_and(has_schema_privilege(n.oid, 'USAGE')
+        AND (SELECT bool_and(has_table_privilege(c.oid, privilege)) FROM unnest($1::text[]) privilege)) ${relations}`,
+    [privileges],
+  )
+  return row![0]
+}
+
 /** Samples of checkpoints that are kept: older ones say nothing that a younger one does not. */
 const checkpointDays = 2
 
@@ -33,26 +54,33 @@ export class Ledger {
    * Looks for the ledger of a stream; makes it where `writing`. Where the role may not, the run goes on without.
    */
   static async open(connection: Connection, storage: string, group: number, writing: boolean): Promise<Ledger> {
-    const [row] = await connection.query<[boolean]>(`SELECT to_regclass('tamp.compacted_bucket') IS NOT NULL
-       AND to_regclass('tamp.compacted_stream') IS NOT NULL AND to_regclass('tamp.checkpoint') IS NOT NULL`)
-    let there = row![0]
+    let there = await isThere(connection)
     if (!there && writing)
       try {
         await connection.execute(tables)
-        there = true
+        there = await isThere(connection)
       } catch (error) {
-        // 42501: the role may not make a schema here. 23505 and 42P07: another run is making it just now.
-        if (!['42501', '23505', '42P07'].includes(sqlState(error) ?? '')) throw error
+        // 42501: the role may not make a schema here. 23505 and 42P07: another run is making it just now. 42703: it is somebody else's.
+        if (!['42501', '23505', '42P07', '42703'].includes(sqlState(error) ?? '')) throw error
       }
-    if (there) {
-      const [may] = await connection.query<[boolean]>(
-        `SELECT has_schema_privilege('tamp', 'USAGE') AND has_table_privilege('tamp.compacted_bucket', $1)
-            AND has_table_privilege('tamp.compacted_stream', $1) AND has_table_privilege('tamp.checkpoint', $1)`,
-        [writing ? 'SELECT, INSERT, UPDATE, DELETE' : 'SELECT'],
-      )
-      there = may![0]
-    }
-    return new Ledger(storage, group, there)
+    if (there) there = await isAllowed(connection, writing ? ['SELECT', 'INSERT', 'UPDATE', 'DELETE'] : ['SELECT'])
+    const ledger = new Ledger(storage, group, there)
+    if (!there || !(await ledger.#isOfAnotherTime(connection))) return ledger
+    if (!writing) return new Ledger(storage, group, false)
+    for (const table of names)
+      await connection.execute(`DELETE FROM tamp.${table} WHERE storage = $1 AND group_id = $2`, ledger.#key)
+    return ledger
+  }
+
+  /** It knows of checkpoints that the storage has not come to: an older storage was restored beside it. Nothing of it can be believed. */
+  async #isOfAnotherTime(connection: Connection): Promise<boolean> {
+    const [row] = await connection.query<[boolean]>(
+      `SELECT EXISTS (SELECT FROM tamp.checkpoint c WHERE c.storage = $1 AND c.group_id = s.id AND c.op_id > s.last_checkpoint)
+           OR EXISTS (SELECT FROM tamp.compacted_stream c WHERE c.storage = $1 AND c.group_id = s.id AND c.compacted_to > s.last_checkpoint)
+         FROM sync_rules s WHERE s.id = $2`,
+      this.#key,
+    )
+    return row?.[0] ?? false
   }
 
   get #key(): [string, number] {

@@ -17,7 +17,7 @@ export function sameIdentity(one: string, other: string): string {
  */
 export function operationBytes(alias: string): string {
   return `CASE ${alias}.op
-    WHEN 'PUT' THEN 170 + octet_length(${alias}.table_name) + octet_length(${alias}.row_id) + octet_length(${alias}.data) * 11 / 10
+    WHEN 'PUT' THEN 170 + octet_length(${alias}.table_name) + octet_length(${alias}.row_id) + octet_length(${alias}.data)::int8 * 11 / 10
     WHEN 'REMOVE' THEN 170 + octet_length(${alias}.table_name) + octet_length(${alias}.row_id)
     ELSE ${smallOperationBytes} END`
 }

@@ -4,10 +4,11 @@ import { analysis, analysisSummary, bucketAnalysis } from './analysis-sql.ts'
 import type { AnalysisScope, BucketAnalysis, SummaryRow } from './analysis-sql.ts'
 
 /**
- * Hashes over the rows of a bucket are what takes memory; beyond this the server spills them to disk. The planner knows nothing of
+ * Reading takes its time, and no lock that anybody waits for. Hashes over the rows of a bucket are what takes memory; beyond this the server spills them to disk. The planner knows nothing of
  * relations that are made on the way, so that it is told how to join them.
  */
-export const analysisSettings = `SET LOCAL work_mem = '64MB';
+export const analysisSettings = `SET LOCAL statement_timeout = 0;
+SET LOCAL work_mem = '64MB';
 SET LOCAL jit = off;
 SET LOCAL max_parallel_workers_per_gather = 0;
 SET LOCAL default_statistics_target = 10;
@@ -38,7 +39,7 @@ export function workTables(scope: AnalysisScope): string[] {
       `CREATE TEMP TABLE ${name} AS\n${query}`,
       ...(analysed.has(name) ? [`ANALYZE ${name}`] : []),
     ]),
-    ...(large ? ['CREATE INDEX ON tamp_row (source_key)'] : []),
+    'CREATE INDEX ON tamp_row (source_key)',
     'CREATE INDEX ON tamp_work (n)',
     'CREATE INDEX ON tamp_clear (n)',
   ]

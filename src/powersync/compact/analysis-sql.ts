@@ -20,12 +20,16 @@ export interface AnalysisScope {
   readonly group: number
   readonly bound: number
   readonly buckets: readonly string[]
+  /** Operations of a step, where a prefix is so long that its CLEAR moves up in steps. Default 5,000. */
+  readonly stepOperations?: number
 }
 
 interface Relation {
   readonly name: string
   readonly query: string
 }
+
+export const defaultStep = 5_000
 
 /** So many names leave no index scan worth it: where a join says which buckets are meant, they need not be said again. */
 const manyBuckets = 2_000
@@ -38,7 +42,7 @@ function within({ group, bound, buckets }: AnalysisScope): string {
 
 /** The relations, each of which may use those before it. */
 export function analysis(scope: AnalysisScope): readonly Relation[] {
-  const { group, bound } = scope
+  const { group, bound, stepOperations = defaultStep } = scope
   return [
     {
       // Every row that operations are about, with its last one. MOVE and CLEAR are about none: they come together, as one.
@@ -46,7 +50,8 @@ export function analysis(scope: AnalysisScope): readonly Relation[] {
       query: `SELECT d.bucket_name, ${identity.map((column) => `d.${column}`).join(', ')},
        min(d.op_id) AS first, max(d.op_id) AS last, max(d.op_id) FILTER (WHERE d.op = 'PUT') AS put,
        max(d.op_id) FILTER (WHERE d.op = 'CLEAR') AS clear, count(*) FILTER (WHERE d.op = 'CLEAR') AS clears,
-       bool_or(d.op NOT IN ('PUT', 'REMOVE', 'MOVE', 'CLEAR') OR (d.op IN ('PUT', 'REMOVE') AND d.source_key IS NULL)) AS odd,
+       bool_or(CASE WHEN d.op IN ('PUT', 'REMOVE') THEN d.source_key IS NULL
+                    ELSE d.op NOT IN ('MOVE', 'CLEAR') OR d.source_key IS NOT NULL END) AS odd,
        count(*) AS operations, sum(d.checksum) AS checksum, sum(${operationBytes('d')}) AS bytes
   FROM bucket_data d
  WHERE ${within(scope)}
@@ -65,7 +70,7 @@ export function analysis(scope: AnalysisScope): readonly Relation[] {
     {
       name: 'tamp_bucket',
       query: `SELECT f.*, p.prefix, p.prefix_bytes, p.clears, p.clear_to, p.target, p.checksum AS prefix_checksum,
-       row_number() OVER (PARTITION BY p.clear_to IS NULL ORDER BY f.bucket_name DESC) AS n
+       row_number() OVER (ORDER BY f.bucket_name) AS n
   FROM (SELECT bucket_name, boundary, live, live_hash, operations, checksum, bytes,
                CASE WHEN misplaced_clear THEN 'it has a CLEAR that is not its lowest operation'
                     WHEN odd THEN 'it has operations that are not of a known form' END AS fault
@@ -89,13 +94,31 @@ export function analysis(scope: AnalysisScope): readonly Relation[] {
    AND d.op IN ('PUT', 'REMOVE') AND d.op_id < r.last AND d.op_id > coalesce(b.clear_to, 0) AND b.fault IS NULL`,
     },
     {
-      // The buckets to clear, with what the operations that go would have pointed to as MOVEs.
+      // The CLEARs that will be: one a bucket, or where a prefix is long one for each step of it, with the sum of all checksums up to there.
+      // Numbered from the end, so that what is left keeps its numbers. The target is what the swallowed operations, as MOVEs, would point to.
       name: 'tamp_clear',
-      query: `SELECT b.n, b.bucket_name, b.clear_to, b.prefix - b.clears AS operations, ${signed32('b.prefix_checksum')} AS checksum,
-       max(r.last) FILTER (WHERE r.first < b.boundary AND r.first < r.last AND r.source_key IS NOT NULL) AS target
-  FROM tamp_bucket b JOIN tamp_row r ON r.bucket_name = b.bucket_name
- WHERE b.clear_to IS NOT NULL
- GROUP BY b.n, b.bucket_name, b.clear_to, b.prefix, b.clears, b.prefix_checksum`,
+      query: `SELECT row_number() OVER (ORDER BY c.bucket_name DESC, c.clear_to DESC) AS n, c.bucket_name,
+       coalesce(lag(c.clear_to) OVER (PARTITION BY c.bucket_name ORDER BY c.clear_to), 0) AS clear_from, c.clear_to, c.operations,
+       ${signed32('c.checksum')} AS checksum, t.target
+  FROM (SELECT b.bucket_name, b.clear_to, b.prefix - b.clears AS operations, b.prefix_checksum AS checksum
+          FROM tamp_bucket b
+         WHERE b.clear_to IS NOT NULL AND b.prefix - b.clears <= ${stepOperations}
+         UNION ALL
+        SELECT b.bucket_name, s.clear_to, s.operations, s.checksum
+          FROM tamp_bucket b
+         CROSS JOIN LATERAL (
+               SELECT max(op_id) AS clear_to, count(*) FILTER (WHERE op <> 'CLEAR') AS operations, max(checksum_to) FILTER (WHERE last) AS checksum
+                 FROM (SELECT d.op_id, d.op, sum(d.checksum) OVER (ORDER BY d.op_id) AS checksum_to,
+                              lead(d.op_id) OVER (ORDER BY d.op_id) IS NULL
+                              OR count(*) FILTER (WHERE d.op <> 'CLEAR') OVER (ORDER BY d.op_id) % ${stepOperations} = 0 AS last,
+                              greatest(count(*) FILTER (WHERE d.op <> 'CLEAR') OVER (ORDER BY d.op_id) - 1, 0) / ${stepOperations} AS step
+                         FROM bucket_data d
+                        WHERE d.group_id = ${group} AND d.bucket_name = b.bucket_name AND d.op_id <= b.clear_to) numbered
+                GROUP BY step) s
+         WHERE b.clear_to IS NOT NULL AND b.prefix - b.clears > ${stepOperations}) c
+  JOIN (SELECT b.bucket_name, max(r.last) FILTER (WHERE r.first < b.boundary AND r.first < r.last AND r.source_key IS NOT NULL) AS target
+          FROM tamp_bucket b JOIN tamp_row r ON r.bucket_name = b.bucket_name
+         WHERE b.clear_to IS NOT NULL GROUP BY b.bucket_name) t USING (bucket_name)`,
     },
   ]
 }
@@ -124,11 +147,11 @@ SELECT f.bucket_name, ${fingerprint('f')}, f.operations::int8, f.live, f.bytes::
 
 /** One row a bucket: see `BucketAnalysis`. */
 export const analysisSummary: string = `SELECT b.bucket_name, ${definitionSql('b.bucket_name')}, b.operations::int8, b.live, b.bytes::int8, b.prefix, b.prefix_bytes::int8, b.clears,
-       b.clear_to, CASE WHEN b.clear_to IS NOT NULL THEN b.n END, coalesce(w.moves, 0), coalesce(w.bytes, 0)::int8, b.fault,
+       b.clear_to, coalesce(w.moves, 0), coalesce(w.bytes, 0)::int8, b.fault,
        ${fingerprint('b')}
   FROM tamp_bucket b
   LEFT JOIN (SELECT bucket_name, count(*) AS moves, sum(bytes) AS bytes FROM tamp_work GROUP BY bucket_name) w USING (bucket_name)
- ORDER BY b.clear_to IS NULL, b.n DESC`
+ ORDER BY b.n`
 
 /** What the summary says of one bucket. */
 export interface BucketAnalysis {
@@ -145,8 +168,6 @@ export interface BucketAnalysis {
   readonly clearTo: number | null
   /** Operations among them that are not a CLEAR yet. */
   readonly toClear: number
-  /** Number among the buckets to clear, counted from the last; null where there is nothing to clear. */
-  readonly clearNumber: number | null
   /** Superseded operations that become MOVEs. */
   readonly moves: number
   readonly moveBytes: number
@@ -165,7 +186,6 @@ export type SummaryRow = readonly [
   prefixBytes: number,
   clears: number,
   clearTo: number | null,
-  clearNumber: number | null,
   moves: number,
   moveBytes: number,
   fault: string | null,
@@ -183,7 +203,6 @@ export function bucketAnalysis(row: SummaryRow): BucketAnalysis {
     prefixBytes,
     clears,
     clearTo,
-    clearNumber,
     moves,
     moveBytes,
     fault,
@@ -200,7 +219,6 @@ export function bucketAnalysis(row: SummaryRow): BucketAnalysis {
     prefixBytes: clear ? prefixBytes : 0,
     clearTo,
     toClear: clear ? prefix - clears : 0,
-    clearNumber,
     moves,
     moveBytes,
     fault,

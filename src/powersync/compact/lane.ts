@@ -1,7 +1,7 @@
 // Lanes of a compaction: one large bucket, or many small ones together. What each is, and the slices that carry it out.
 import type { Measure } from '../../core/report.ts'
 import type { Connection } from '../../database/postgres.ts'
-import { compacted } from './analysis-sql.ts'
+import { compacted, defaultStep } from './analysis-sql.ts'
 import type { AnalysisScope, BucketAnalysis } from './analysis-sql.ts'
 import type { BucketMeasure } from '../report.ts'
 import type { ChangedBucket } from './changed-buckets.ts'
@@ -59,8 +59,10 @@ export interface LaneFacts {
   connection: Connection | undefined
   /** Operations that are still to be cleared and moved. */
   readonly left: { clear: number; move: number }
-  /** Where the CLEAR of a bucket that is cleared in steps stands by now, by the bucket's number. */
-  readonly clearedTo: Map<number, number>
+  /** Where the CLEAR of a bucket that is cleared in steps stands by now. */
+  readonly clearedTo: Map<string, number>
+  /** Operations that had been moved when the work tables were made (again): their rows count from there. */
+  movedBefore: number
   /** Why its remaining slices must not be done. */
   abandoned: string | undefined
   /** What it was when it was read once more after its last slice. */
@@ -71,7 +73,10 @@ export interface LaneFacts {
 export interface SliceUnit {
   readonly lane: string
   readonly facts: LaneFacts
-  readonly clear: (ClearSlice & { readonly operations: number; readonly buckets: number }) | undefined
+  /** `steps`: the bucket, where it is cleared in steps. */
+  readonly clear:
+    | (ClearSlice & { readonly operations: number; readonly buckets: number; readonly steps: string | undefined })
+    | undefined
   readonly move: MoveSlice | undefined
   readonly weight: number
   readonly items: number
@@ -79,53 +84,47 @@ export interface SliceUnit {
 
 /** Slices in the order in which they have to be done: what is cleared need not be moved first. */
 export function* slicesOf(facts: LaneFacts, weight: () => number): Generator<SliceUnit> {
-  const toClear = facts.buckets.filter(({ clearNumber }) => clearNumber !== null)
-  let moves = facts.buckets.reduce((sum, bucket) => sum + bucket.moves, 0)
-  const lane = facts.lane.name
-  const takeMoves = (most: number): MoveSlice | undefined => {
-    if (moves === 0 || most <= 0) return undefined
-    const upTo = moves
-    moves = Math.max(0, moves - Math.round(most))
-    return { above: moves, upTo }
+  const { stepOperations = defaultStep } = facts.scope
+  const clears = facts.buckets.filter(({ toClear }) => toClear > 0)
+  const moves = facts.buckets.reduce((sum, bucket) => sum + bucket.moves, 0)
+  // The first CLEAR has the highest number.
+  let number = clears.reduce((sum, { toClear }) => sum + Math.ceil(toClear / stepOperations), 0)
+  let moved = 0
+  const unit = (clear: SliceUnit['clear'], mostMoves: number): SliceUnit => {
+    const above = moved
+    moved = Math.min(moves, moved + Math.max(0, Math.round(mostMoves)))
+    const move = moved > above ? { above, upTo: moved } : undefined
+    const items = (clear?.operations ?? 0) + moved - above
+    return { lane: facts.lane.name, facts, clear, move, weight: items, items }
   }
-  const unit = (clear: SliceUnit['clear'], move: MoveSlice | undefined): SliceUnit => {
-    const items = (clear?.operations ?? 0) + (move === undefined ? 0 : move.upTo - move.above)
-    return { lane, facts, clear, move, weight: items, items }
-  }
-  for (let at = 0; at < toClear.length;) {
+  for (let at = 0; at < clears.length;) {
     const most = weight()
-    const number = toClear[at]!.clearNumber!
-    let rest = toClear[at]!.toClear
-    if (rest > 2 * most) {
+    const upTo = number
+    let operations = 0
+    const first = at
+    let rest = clears[at]!.toClear
+    if (rest > most) {
       // The dead prefix of one large bucket: a CLEAR that moves up, step by step.
-      for (let limit = Math.round(weight()); rest > 2 * limit; limit = Math.round(weight())) {
-        yield unit({ above: number - 1, upTo: number, whole: false, limit, operations: limit, buckets: 1 }, undefined)
-        rest -= limit
+      for (;;) {
+        const steps = Math.max(1, Math.floor(weight() / stepOperations))
+        const taken = Math.min(rest, steps * stepOperations)
+        const above = number - Math.ceil(taken / stepOperations)
+        yield unit({ above, upTo: number, operations: taken, buckets: 1, steps: clears[at]!.bucket }, 0)
+        number = above
+        rest -= taken
+        if (rest === 0) break
       }
-      yield unit(
-        { above: number - 1, upTo: number, whole: false, limit: null, operations: rest, buckets: 1 },
-        undefined,
-      )
       at++
       continue
     }
-    let operations = 0
-    let end = at
-    while (end < toClear.length && (end === at || operations + toClear[end]!.toClear <= most))
-      operations += toClear[end++]!.toClear
-    // The buckets come in the order of falling numbers.
-    const clear = {
-      above: toClear[end - 1]!.clearNumber! - 1,
-      upTo: number,
-      whole: true,
-      limit: null,
-      operations,
-      buckets: end - at,
+    for (; at < clears.length && (at === first || operations + clears[at]!.toClear <= most); at++) {
+      operations += clears[at]!.toClear
+      number -= Math.ceil(clears[at]!.toClear / stepOperations)
     }
-    at = end
-    yield unit(clear, at === toClear.length ? takeMoves(most - operations) : undefined)
+    const clear = { above: number, upTo, operations, buckets: at - first, steps: undefined }
+    yield unit(clear, at === clears.length ? most - operations : 0)
   }
-  for (let move = takeMoves(weight()); move !== undefined; move = takeMoves(weight())) yield unit(undefined, move)
+  while (moved < moves) yield unit(undefined, Math.max(1, weight()))
 }
 
 export function laneChanges({ buckets }: LaneFacts): number {

@@ -33,7 +33,12 @@ export async function recheckClears(
   }
 }
 
-/** A MOVE where our CLEAR was, and as before nothing below it: no MOVE comes to be the lowest operation there in another way. */
+/**
+ * A MOVE where our CLEAR was, and as before nothing below it: no MOVE comes to be the lowest operation there in another way. OFFSET 0 keeps
+ * the planner from looking at anything but these keys.
+ */
 const brokenClears = `FROM unnest($2::text[], $3::int8[]) c (bucket_name, op_id)
-         JOIN bucket_data d ON d.group_id = $1 AND d.bucket_name = c.bucket_name AND d.op_id = c.op_id AND d.op = 'MOVE'
-        WHERE NOT EXISTS (SELECT FROM bucket_data l WHERE l.group_id = $1 AND l.bucket_name = c.bucket_name AND l.op_id < c.op_id)`
+        CROSS JOIN LATERAL (SELECT b.bucket_name, b.op_id, b.op FROM bucket_data b
+                             WHERE b.group_id = $1 AND b.bucket_name = c.bucket_name AND b.op_id = c.op_id OFFSET 0) d
+        WHERE d.op = 'MOVE'
+          AND NOT EXISTS (SELECT FROM bucket_data l WHERE l.group_id = $1 AND l.bucket_name = c.bucket_name AND l.op_id < c.op_id OFFSET 0)`

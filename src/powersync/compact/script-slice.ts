@@ -25,9 +25,9 @@ export function scriptSlice({ facts, clear, move, items }: SliceUnit): string {
   const checks: string[] = []
   if (clear !== undefined)
     checks.push(
-      `  EXECUTE ${quoted(clearPreview(group, clear, 0))} INTO planned;`,
+      `  EXECUTE ${quoted(clearPreview(clear))} INTO planned;`,
       `  IF planned.buckets <> ${clear.buckets} OR planned.operations <> ${clear.operations} THEN RAISE EXCEPTION 'left as it is: somebody else has changed it since the plan was made'; END IF;`,
-      `  EXECUTE ${quoted(clearStatement(group, clear, 0))} INTO done;`,
+      `  EXECUTE ${quoted(clearStatement(group, clear))} INTO done;`,
       `  IF done IS DISTINCT FROM planned THEN RAISE EXCEPTION 'left as it is: the result is not what was to be kept'; END IF;`,
     )
   if (move !== undefined)

@@ -61,30 +61,6 @@ describe('two tamps at once', () => {
     expect(await large.now()).toEqual(large.end)
   })
 
-  test('P2: where another tamp has taken the lock meanwhile, the first stops before its next slice', async () => {
-    await using large = await scene({ buckets: 1, large: 10_800 })
-    const first = pausable(large.storage)
-    const pause = first.pauseBefore(slice('commit'))
-    const begun = first.pauseBefore(slice('begin'))
-    const running = execute(first.storage)
-    await pause.reached // of the analysis
-    const commit = first.pauseBefore(slice('commit'))
-    pause.resume()
-    await begun.reached
-    begun.resume()
-    await commit.reached
-    await stealLock(large.session)
-    await using other = await large.connect()
-    await other.query('SELECT pg_advisory_lock($1, $2)', [0x74616d70, 2])
-    commit.resume()
-    const report = await running
-    expect(report).toMatchObject({ complete: false, failure: { code: 'locked' }, units: { done: 1, failed: 0 } })
-    expect(await large.harm()).toEqual([])
-    await other.query('SELECT pg_advisory_unlock_all()')
-    expect(await execute(large.storage)).toMatchObject(sound)
-    expect(await large.now()).toEqual(large.end)
-  })
-
   test.each(['begin', 'clear', 'move', 'commit'])(
     'P1: without the lock, a second that carries out the same slice while the first stands before its %s harms nothing',
     async (name) => {
@@ -135,20 +111,6 @@ describe("the service's own compactor", () => {
     expect(await stage.harm()).toEqual([])
     expect(await execute(stage.storage)).toMatchObject(sound)
     expect(withoutTargets(await stage.now())).toEqual(withoutTargets(stage.end))
-  })
-
-  test.concurrent('P3 P7: it stays at work: after twenty seconds its lanes are left, and named', async () => {
-    await using other = await scene({ buckets: 2 })
-    await using service = await other.connect()
-    await service.query(`SET application_name = '${serviceApplicationName}'`)
-    await service.query('BEGIN')
-    await service.query(`UPDATE powersync.bucket_data SET op = 'MOVE' WHERE op_id < 0`)
-    const started = performance.now()
-    const report = await execute(other.storage)
-    expect(performance.now() - started).toBeLessThan(30_000)
-    expect(report).toMatchObject({ complete: true, units: { planned: 0 } })
-    expect(report.skipped).toEqual([{ subject: expect.any(String), reason: expect.stringMatching(/own compactor/) }])
-    expect(await other.now()).toEqual(other.before)
   })
 
   test('P3: a replicator of the service at work is not taken for it', async () => {

@@ -54,6 +54,8 @@ export interface BatchResult extends Resent {
   /** Of the new operations; null where there are none. */
   readonly firstNew: number | null
   readonly lastNew: number | null
+  /** To be looked up if the answer to COMMIT is lost. */
+  readonly transaction: string
 }
 
 /**
@@ -68,8 +70,8 @@ export async function reinsertBatch(connection: Connection, scope: BatchScope): 
   await connection.execute(numberStatement(scope))
   if ((await connection.query(writersQuery)).length > 0) throw new WritersAtWork()
   await connection.execute(checkStatement(scope))
-  const [counts] = await connection.query<[number, number]>(countQuery(scope))
-  const [operations, bytesEstimate] = counts!
+  const [counts] = await connection.query<[number, number, string]>(countQuery(scope))
+  const [operations, bytesEstimate, transaction] = counts!
   const [written] = await connection.query<[number, number | null, number | null]>(writeStatement(scope))
   const [inserted, firstNew, lastNew] = written!
   await connection.execute(asideStatement(scope))
@@ -79,5 +81,5 @@ export async function reinsertBatch(connection: Connection, scope: BatchScope): 
       `${inserted} operations were written again where ${operations} should have been.`,
     )
   if (lastNew !== null && (await connection.execute(publishStatement(scope, lastNew))) !== 1) throw new StreamGone()
-  return { operations, bytesEstimate, firstNew, lastNew }
+  return { operations, bytesEstimate, firstNew, lastNew, transaction }
 }

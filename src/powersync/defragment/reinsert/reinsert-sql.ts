@@ -53,7 +53,7 @@ UPDATE tamp_reinsert m SET ok = true FROM whole w
 
 /** How many operations, and their bytes, are to be written. */
 export const countQuery = ({ batch }: BatchTerms): string =>
-  `SELECT count(*) AS operations, coalesce(sum(bytes), 0)::int8 AS bytes FROM tamp_reinsert WHERE batch = ${batch} AND reason IS NULL AND ok`
+  `SELECT count(*) AS operations, coalesce(sum(bytes), 0)::int8 AS bytes, pg_current_xact_id()::text FROM tamp_reinsert WHERE batch = ${batch} AND reason IS NULL AND ok`
 
 /** Writes them. How many, and their first and last op id. */
 export const writeStatement = ({ group, batch }: BatchTerms): string => `WITH written AS (

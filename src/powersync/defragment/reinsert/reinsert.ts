@@ -94,7 +94,7 @@ export async function reinsert(task: ReinsertTask): Promise<Reinserted> {
         if (total.operations === 0) throw error
         return { buckets, total, left, lastNew, complete: false, failure: describeFailure(error) }
       }
-      // Nobody knows whether the last batch was committed: the queue is made anew, from what is there.
+      // The queue is gone with its session: it is made anew, from what is there.
       await connection[Symbol.asyncDispose]()
       await task.lock?.renew(() => task.sessions.connect())
       continue
@@ -139,7 +139,7 @@ async function work(
     const began = performance.now()
     let done: BatchResult | undefined
     try {
-      done = await untilItsTurn(connection, { group, storageVersion, batch, seenTo }, task)
+      done = await untilItsTurn(connection, { group, storageVersion, batch, seenTo }, task, written)
     } catch (error) {
       if (!(error instanceof StreamGone)) throw error
       await setAside(connection, null, 'its stream is not served any more')
@@ -164,21 +164,29 @@ async function work(
   }
 }
 
-/** Undefined where its turn does not come. */
+/**
+ * Undefined where its turn does not come.
+ * @param written told of a batch that was committed although the answer was lost
+ */
 async function untilItsTurn(
   connection: Connection,
   scope: { group: number; storageVersion: number; batch: number; seenTo: number },
   task: ReinsertTask,
+  written: (batch: BatchResult) => void,
 ): Promise<BatchResult | undefined> {
   const deadline = performance.now() + busySeconds * 1000
   for (let attempt = 1; ; attempt++) {
+    let done: BatchResult | undefined
     try {
-      const done = await reinsertBatch(connection, scope)
+      done = await reinsertBatch(connection, scope)
       await connection.execute('COMMIT')
       if (attempt > 3) task.tell?.(null)
       return done
     } catch (error) {
-      if (isConnectionLost(error)) throw error
+      if (isConnectionLost(error)) {
+        if (done !== undefined && (await task.sessions.isCommitted(done.transaction))) written(done)
+        throw error
+      }
       await connection.execute('ROLLBACK')
       if (!(error instanceof WritersAtWork) && !isRetryable(error) && sqlState(error) !== timedOut) throw error
       if (performance.now() > deadline || task.mustStop()) return undefined
