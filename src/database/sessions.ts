@@ -61,6 +61,8 @@ export class Sessions implements AsyncDisposable {
         return await work()
       } catch (error) {
         if (!isConnectionLost(error) || attempt >= tries) throw error
+        // What took this one may have taken the idle ones, and each of them would cost a try.
+        await this.#closeIdle()
         await using _ = await this.connect()
       }
     }
@@ -94,7 +96,11 @@ export class Sessions implements AsyncDisposable {
     }
   }
 
+  async #closeIdle(): Promise<void> {
+    await Promise.all(this.#idle.splice(0).map((connection) => connection[Symbol.asyncDispose]()))
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const connection of this.#idle.splice(0)) await connection[Symbol.asyncDispose]()
+    await this.#closeIdle()
   }
 }

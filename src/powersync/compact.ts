@@ -12,7 +12,7 @@ import type { Connection } from '../database/postgres.ts'
 import { RunLock, bucketsLock } from '../database/run-lock.ts'
 import { Sessions } from '../database/sessions.ts'
 import { CheckpointWatch } from './checkpoint-watch.ts'
-import { awaitSafeCheckpoint, defaultGrace, safeCheckpoint } from './checkpoint.ts'
+import { awaitSafeCheckpoint, chooseCheckpoint, defaultGrace } from './checkpoint.ts'
 import { analyse, analyseForWork } from './compact/analyse.ts'
 import { compacted, verification } from './compact/analysis-sql.ts'
 import { AnalysisOutdated, applySlice } from './compact/apply-slice.ts'
@@ -73,6 +73,9 @@ const tries = 6
 /** How long a slice tries to get its turn among others, and how long the service's own compactor is waited for at a time. */
 const busySeconds = 20
 
+const forgottenNote =
+  'What former runs noted was of another life of this storage, and is not believed: every bucket is read.'
+
 class BucketCompactor implements Compactor<LaneFacts, SliceUnit>, AsyncDisposable {
   readonly command = 'powersync compact'
   readonly #storage: BucketStorage
@@ -105,18 +108,14 @@ class BucketCompactor implements Compactor<LaneFacts, SliceUnit>, AsyncDisposabl
   async begin(): Promise<void> {
     const { grace = defaultGrace, mode, write, signal, maxSeconds, onEvent } = this.#options
     if (this.#executes) {
-      await using connection = await this.#storage.connect()
-      await requireWritable(connection, this.#storage)
+      {
+        await using connection = await this.#storage.connect()
+        await requireWritable(connection, this.#storage)
+      }
       this.#lock = await RunLock.take(() => this.#storage.connect(), bucketsLock)
-    }
-    await using connection = await this.#storage.connect()
-    const stream = await servedStream(connection)
-    this.#ledger = await Ledger.open(connection, this.#storage.schema, stream.id, this.#executes)
-    if (this.#executes) {
-      if (this.#ledger.there)
-        this.#watch = await CheckpointWatch.start(await this.#storage.connect(), this.#ledger, stream.id)
-      const found = await awaitSafeCheckpoint(connection, this.#ledger, {
+      const found = await awaitSafeCheckpoint(this.#storage.schema, this.#sessions, {
         grace,
+        maxSeconds,
         signal: AbortSignal.any([
           signal ?? new AbortController().signal,
           ...(maxSeconds === undefined ? [] : [timeoutSignal(maxSeconds)]),
@@ -124,25 +123,47 @@ class BucketCompactor implements Compactor<LaneFacts, SliceUnit>, AsyncDisposabl
         tell: (waiting) => onEvent?.({ type: 'status', percentDone: 0, unitsDone: 0, secondsRemaining: null, waiting }),
       })
       this.#stream = found.stream
+      this.#ledger = found.ledger
       this.#checkpoint = found.checkpoint
-      if (!this.#ledger.there)
-        this.#notes.push('The role may not keep a ledger (schema tamp): the next run has to read every bucket again.')
-    } else {
-      this.#stream = stream
-      this.#checkpoint = await safeCheckpoint(connection, stream, this.#ledger, grace)
-      if (this.#checkpoint === null)
-        this.#notes.push(
-          `No checkpoint is known to have been published ${grace} s ago. The figures assume the newest, ${stream.lastCheckpoint}: ` +
-            `execution would wait until it is that old.`,
+      this.#bound = found.checkpoint.opId
+      // It may have been lost while nothing was asked of it.
+      await this.#lock?.hold(() => this.#sessions.connect())
+      if (this.#ledger.there)
+        this.#watch = await this.#sessions.outlasting(async () =>
+          CheckpointWatch.start(await this.#sessions.connect(), found.ledger),
         )
-    }
-    this.#bound = this.#checkpoint?.opId ?? stream.lastCheckpoint
+      else
+        this.#notes.push('The role may not keep a ledger (schema tamp): the next run has to read every bucket again.')
+      if (found.ledger.forgotten) this.#notes.push(forgottenNote)
+    } else await this.#sessions.outlasting(() => this.#assumeCheckpoint(grace))
+    await using connection = await this.#sessions.connect()
     this.#spaceBefore = await bucketSpace(connection)
     if (this.#executes && !(await seesTheService(connection)))
       this.#notes.push(
         "The role is not shown what the service's connections do, so its own compactor would not be noticed: GRANT pg_read_all_stats, or do not run both at once.",
       )
     if (mode === 'script') await write?.(scriptHeader(this.#storage.schema, this.#stream.id, this.#bound))
+  }
+
+  /** What executing would work up to: where it would wait for the newest checkpoint, the figures are for that one. A script cannot wait. */
+  async #assumeCheckpoint(grace: number): Promise<void> {
+    const { mode, maxSeconds } = this.#options
+    await using connection = await this.#sessions.connect()
+    const stream = await servedStream(connection)
+    this.#stream = stream
+    this.#ledger = await Ledger.open(connection, this.#storage.schema, stream.id, false)
+    if (this.#ledger.forgotten) this.#notes.push(forgottenNote)
+    const { known, wait } = await chooseCheckpoint(connection, stream, this.#ledger, grace, maxSeconds)
+    this.#checkpoint = wait === 0 || mode === 'script' ? known : null
+    this.#bound = this.#checkpoint?.opId ?? stream.lastCheckpoint
+    if (this.#checkpoint !== null) return
+    const why =
+      known === null
+        ? `No checkpoint is known to have been published ${grace} s ago.`
+        : `The newest checkpoint that is known to have been published ${grace} s ago is ${known.opId}, seen ${Math.round(known.age / 60)} minutes ago.`
+    this.#notes.push(
+      `${why} The figures assume the newest, ${stream.lastCheckpoint}: execution would wait until it is that old.`,
+    )
   }
 
   async *survey(signal: AbortSignal): AsyncIterable<Scope> {

@@ -22,7 +22,7 @@ export interface BucketStorage {
   }
   /** Minutes that a write checkpoint which a client asked for is kept, where a configuration of the service says. */
   readonly checkpointRequestRetention?: number | undefined
-  /** Opens a connection whose search_path is the storage's schema alone. */
+  /** Opens a connection whose search_path is the storage's schema alone, and that compiles no statements. */
   connect(): Promise<Connection>
 }
 
@@ -73,7 +73,11 @@ export async function openBucketStorage(location: StorageLocation = {}): Promise
   const open = async (): Promise<Connection> => {
     const connection = await connect(settings)
     try {
-      await connection.query(`SELECT set_config('search_path', quote_ident($1), false)`, [schema])
+      // Compiling takes longer than most of our statements, and its choice rests on estimates.
+      await connection.query(
+        `SELECT set_config('search_path', quote_ident($1), false), set_config('jit', 'off', false)`,
+        [schema],
+      )
       return connection
     } catch (error) {
       await connection[Symbol.asyncDispose]()

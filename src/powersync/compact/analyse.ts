@@ -30,8 +30,7 @@ export async function analyse(connection: Connection, scope: AnalysisScope): Pro
 /** Statements that make the temporary tables of an analysis. */
 export function workTables(scope: AnalysisScope): string[] {
   const relations = analysis(scope)
-  const large = scope.buckets.length === 1
-  const analysed = new Set(large ? ['tamp_work'] : ['tamp_row', 'tamp_bucket', 'tamp_work'])
+  const analysed = new Set(['tamp_row', 'tamp_bucket', 'tamp_work'])
   return [
     `DROP TABLE IF EXISTS ${relations.map(({ name }) => `pg_temp.${name}`).join(', ')}`,
     // Without statistics the planner would hash the operations instead of the rows that they are about.

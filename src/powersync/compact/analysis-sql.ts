@@ -83,9 +83,10 @@ export function analysis(scope: AnalysisScope): readonly Relation[] {
          WHERE d.group_id = ${group} AND d.bucket_name = f.bucket_name AND d.op_id < f.boundary) p`,
     },
     {
-      // The superseded operations that no CLEAR will swallow. The ctid finds their rows without looking; it is never relied upon.
+      // The superseded operations that no CLEAR will swallow, in the order in which they were written: in another one they cost twice the time.
+      // The ctid finds their rows without looking; it is never relied upon.
       name: 'tamp_work',
-      query: `SELECT row_number() OVER () AS n, d.bucket_name, d.op_id, d.ctid AS tid, r.last AS target, d.checksum,
+      query: `SELECT row_number() OVER (ORDER BY d.op_id) AS n, d.bucket_name, d.op_id, d.ctid AS tid, r.last AS target, d.checksum,
        ${operationBytes('d')} AS bytes
   FROM bucket_data d
   JOIN tamp_row r ON r.bucket_name = d.bucket_name AND ${sameIdentity('r', 'd')}

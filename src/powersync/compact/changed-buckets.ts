@@ -1,8 +1,8 @@
 // Which buckets a run has to look at: those that are named, or those that have operations the ledger does not know to be compacted.
-// Looks at the primary key alone, and where the ledger knows a bucket, at one entry of it.
+// Looks at the primary key alone, and where the ledger knows a bucket that has nothing new, at one entry of it.
 import { TampError } from '../../core/errors.ts'
 import type { Connection } from '../../database/postgres.ts'
-import { definitionOf, definitionSql, isDefinition } from '../bucket-name.ts'
+import { definitionSql, isDefinition } from '../bucket-name.ts'
 import type { Ledger } from '../ledger.ts'
 import type { BucketSelection } from '../report.ts'
 
@@ -19,6 +19,18 @@ export interface ChangedBuckets {
 }
 
 /**
+ * The key is walked entry by entry: without statistics, or with those of a smaller table, the planner would read all of it for each bucket.
+ * Reading takes its time, and no lock that anybody waits for.
+ */
+const walkSettings = `SET LOCAL statement_timeout = 0;
+SET LOCAL jit = off;
+SET LOCAL max_parallel_workers_per_gather = 0;
+SET LOCAL enable_seqscan = off;
+SET LOCAL enable_bitmapscan = off;
+SET LOCAL enable_hashjoin = off;
+SET LOCAL enable_mergejoin = off`
+
+/**
  * @param ledger undefined to look at every bucket
  * @throws TampError `no-such-bucket`
  */
@@ -30,86 +42,130 @@ export async function changedBuckets(
   ledger: Ledger | undefined,
 ): Promise<ChangedBuckets> {
   const { buckets, definitions } = selection
-  if (buckets !== undefined) await requireBuckets(connection, group, buckets)
-  const chosen = definitions === undefined ? undefined : await chosenDefinitions(connection, group, definitions)
-  const inSelection = (name: string): boolean => chosen === undefined || chosen.has(definitionOf(name))
-  const known = ledger?.there ? await knownBuckets(connection, group, bound, ledger) : undefined
-  if (known === undefined || known.count === 0) {
-    const all = await counted(connection, group, bound, buckets === undefined ? {} : { names: buckets })
-    return { buckets: all.filter(({ bucket }) => inSelection(bucket)), unchanged: 0 }
+  await connection.execute(`BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY;\n${walkSettings}`)
+  try {
+    if (buckets !== undefined) await requireBuckets(connection, group, buckets)
+    const chosen = definitions === undefined ? null : await chosenDefinitions(connection, group, definitions)
+    const rows =
+      ledger?.there === true && (await ledger.knowsBuckets(connection))
+        ? buckets === undefined
+          ? await changedOfAll(connection, group, bound, ledger, chosen)
+          : await changedOf(connection, group, bound, ledger, chosen, buckets)
+        : await counted(connection, group, bound, chosen, buckets ?? null)
+    const unchanged = rows.reduce((sum, [name, count]) => sum + (name === null ? count : 0), 0)
+    const found = rows.flatMap(([bucket, operations]) => (bucket === null ? [] : [{ bucket, operations }]))
+    return { buckets: found, unchanged }
+  } finally {
+    await connection.execute('ROLLBACK').catch(() => {})
   }
-  let changed = await counted(connection, group, bound, { names: known.changed })
-  for (const [after, before] of known.gaps)
-    changed = [...changed, ...(await counted(connection, group, bound, { after, before }))]
-  const wanted = buckets && new Set(buckets)
-  const found = changed.filter(({ bucket }) => inSelection(bucket) && (wanted === undefined || wanted.has(bucket)))
-  const unchanged = wanted === undefined ? known.count - known.changed.length : wanted.size - found.length
-  return { buckets: found, unchanged }
 }
 
-/** Buckets that the ledger knows and that have operations beyond what it knows, and the gaps between its names where there are others. */
-async function knownBuckets(
+/** A bucket that changed and its operations, or (null) a number of buckets that did not change. */
+type Counted = readonly [bucket: string | null, count: number]
+
+/**
+ * The buckets that the ledger knows are looked for in the key: the entry after the last that is known is the next bucket's first, unless
+ * something was added to this one, or between the two.
+ */
+function changedOfAll(
   connection: Connection,
   group: number,
   bound: number,
   ledger: Ledger,
-): Promise<{ count: number; changed: string[]; gaps: [after: string | null, before: string | null][] }> {
+  chosen: readonly string[] | null,
+): Promise<Counted[]> {
   const { sql, values } = ledger.condition('l', 3)
-  // The entry of the key after the last one known is the next bucket's first, unless something was added in between.
-  const rows = await connection.query<[string | null, string | null, string | null, number | null, number]>(
+  const chosenOnly = (name: string): string => `($5::text[] IS NULL OR ${definitionSql(name)} = ANY ($5::text[]))`
+  const operationsOf = (condition: string): string => `
+    SELECT d.bucket_name, count(*) AS operations FROM bucket_data d
+     WHERE d.group_id = $1 AND d.op_id <= $2 AND ${condition} GROUP BY d.bucket_name OFFSET 0`
+  return connection.query<Counted>(
     `WITH known AS MATERIALIZED (
        SELECT l.bucket_name, l.compacted_to, lead(l.bucket_name) OVER (ORDER BY l.bucket_name) AS next
-         FROM tamp.compacted_bucket l WHERE ${sql}),
-     probe AS MATERIALIZED (
+         FROM tamp.compacted_bucket l WHERE ${sql}
+     ), probe AS MATERIALIZED (
        SELECT k.bucket_name, k.next, e.bucket_name AS found, e.op_id
-         FROM known k LEFT JOIN LATERAL (
-              SELECT bucket_name, op_id FROM bucket_data d
-               WHERE d.group_id = $1 AND (d.bucket_name, d.op_id) > (k.bucket_name, k.compacted_to)
-               ORDER BY d.group_id, d.bucket_name, d.op_id LIMIT 1) e ON true)
-     SELECT bucket_name, next, found, CASE WHEN found = bucket_name AND op_id <= $2 THEN op_id END, (SELECT count(*) FROM known)
-       FROM probe WHERE found IS DISTINCT FROM next
+         FROM known k
+         LEFT JOIN LATERAL (SELECT d.bucket_name, d.op_id FROM bucket_data d
+                             WHERE d.group_id = $1 AND (d.bucket_name, d.op_id) > (k.bucket_name, k.compacted_to)
+                             ORDER BY d.group_id, d.bucket_name, d.op_id LIMIT 1) e ON true
+     ), follower AS MATERIALIZED (
+       SELECT p.bucket_name, p.next, p.found, p.found = p.bucket_name AND p.op_id <= $2 AS changed,
+              CASE WHEN p.found = p.bucket_name THEN e.bucket_name ELSE p.found END AS follower
+         FROM probe p
+         LEFT JOIN LATERAL (SELECT d.bucket_name FROM bucket_data d
+                             WHERE p.found = p.bucket_name AND d.group_id = $1 AND d.bucket_name > p.bucket_name
+                             ORDER BY d.group_id, d.bucket_name LIMIT 1) e ON true
+     ), there AS MATERIALIZED (
+       SELECT f.bucket_name, f.changed,
+              CASE WHEN f.found = f.bucket_name OR f.former = f.bucket_name THEN true
+                   ELSE EXISTS (SELECT FROM bucket_data d WHERE d.group_id = $1 AND d.bucket_name = f.bucket_name OFFSET 0) END AS exists
+         FROM (SELECT *, lag(follower) OVER (ORDER BY bucket_name) AS former FROM follower) f
+     ), gap AS MATERIALIZED (
+       SELECT follower AS first, next AS before FROM follower WHERE follower < next OR next IS NULL AND follower IS NOT NULL
+        UNION ALL
+       SELECT head.bucket_name, (SELECT min(bucket_name) FROM known)
+         FROM (SELECT d.bucket_name FROM bucket_data d WHERE d.group_id = $1 ORDER BY d.group_id, d.bucket_name LIMIT 1) head
+        WHERE head.bucket_name < (SELECT min(bucket_name) FROM known)
+     ), changed AS (
+       SELECT c.* FROM there t CROSS JOIN LATERAL (${operationsOf('d.bucket_name = t.bucket_name')}) c WHERE t.changed
+        UNION ALL
+       SELECT c.* FROM gap g CROSS JOIN LATERAL (${operationsOf('d.bucket_name >= g.first AND d.bucket_name < g.before')}) c
+        WHERE g.before IS NOT NULL
+        UNION ALL
+       SELECT c.* FROM gap g CROSS JOIN LATERAL (${operationsOf('d.bucket_name >= g.first')}) c WHERE g.before IS NULL
+     )
+     (SELECT bucket_name, operations FROM changed WHERE ${chosenOnly('bucket_name')} ORDER BY bucket_name)
       UNION ALL
-     SELECT NULL, (SELECT min(bucket_name) FROM known), NULL, NULL, (SELECT count(*) FROM known)`,
-    [group, bound, ...values],
+     SELECT NULL, count(*) FROM there WHERE exists AND changed IS NOT TRUE AND ${chosenOnly('bucket_name')}`,
+    [group, bound, ...values, chosen],
   )
-  const changed: string[] = []
-  const gaps: [string | null, string | null][] = []
-  for (const [bucket, next, found, changedAt] of rows) {
-    if (bucket !== null && found === null) continue // the end of the stream's operations
-    if (bucket !== null && changedAt !== null) changed.push(bucket)
-    gaps.push([bucket, next])
-  }
-  return { count: rows[0]?.[4] ?? 0, changed, gaps }
 }
 
-interface Filter {
-  readonly names?: readonly string[]
-  readonly after?: string | null
-  readonly before?: string | null
+/** Of the buckets that are named, those that have something new. */
+function changedOf(
+  connection: Connection,
+  group: number,
+  bound: number,
+  ledger: Ledger,
+  chosen: readonly string[] | null,
+  names: readonly string[],
+): Promise<Counted[]> {
+  const { sql, values } = ledger.condition('l', 3)
+  return connection.query<Counted>(
+    `WITH wanted AS MATERIALIZED (
+       SELECT n.name, (SELECT count(*) FROM bucket_data d WHERE d.group_id = $1 AND d.bucket_name = n.name AND d.op_id <= $2) AS operations,
+              l.bucket_name IS NOT NULL
+                AND NOT EXISTS (SELECT FROM bucket_data d WHERE d.group_id = $1 AND d.bucket_name = n.name
+                                   AND d.op_id > l.compacted_to AND d.op_id <= $2 OFFSET 0) AS unchanged
+         FROM (SELECT DISTINCT unnest($6::text[]) AS name) n
+         LEFT JOIN tamp.compacted_bucket l ON l.bucket_name = n.name AND ${sql}
+        WHERE $5::text[] IS NULL OR ${definitionSql('n.name')} = ANY ($5::text[]))
+     (SELECT name, operations FROM wanted WHERE NOT unchanged AND operations > 0 ORDER BY name)
+      UNION ALL
+     SELECT NULL, count(*) FROM wanted WHERE unchanged`,
+    [group, bound, ...values, chosen, names],
+  )
 }
 
+/** All buckets, or those that are named. Nothing is walked here: how to read it all is the planner's business. */
 async function counted(
   connection: Connection,
   group: number,
   bound: number,
-  { names, after, before }: Filter,
-): Promise<ChangedBucket[]> {
-  if (names?.length === 0) return []
-  const rows = await connection.query<[string, number]>(
-    `SELECT bucket_name, count(*) FROM bucket_data
-      WHERE group_id = $1 AND op_id <= $2
-        ${names === undefined ? '' : 'AND bucket_name = ANY ($3::text[])'}
-        ${after === undefined || after === null ? '' : 'AND bucket_name > $3'}
-        ${before === undefined || before === null ? '' : `AND bucket_name < $${after === undefined || after === null ? 3 : 4}`}
-      GROUP BY bucket_name ORDER BY bucket_name`,
-    [
-      group,
-      bound,
-      ...(names === undefined ? [] : [names]),
-      ...[after, before].filter((name) => typeof name === 'string'),
-    ],
+  chosen: readonly string[] | null,
+  names: readonly string[] | null,
+): Promise<Counted[]> {
+  await connection.execute('SET LOCAL enable_seqscan TO DEFAULT; SET LOCAL enable_bitmapscan TO DEFAULT')
+  return await connection.query<Counted>(
+    `SELECT bucket_name, operations
+       FROM (SELECT bucket_name, count(*) AS operations FROM bucket_data
+              WHERE group_id = $1 AND op_id <= $2 ${names === null ? '' : 'AND bucket_name = ANY ($4::text[])'}
+              GROUP BY bucket_name OFFSET 0) AS bucket
+      WHERE $3::text[] IS NULL OR ${definitionSql('bucket_name')} = ANY ($3::text[])
+      ORDER BY bucket_name`,
+    [group, bound, chosen, ...(names === null ? [] : [names])],
   )
-  return rows.map(([bucket, operations]) => ({ bucket, operations }))
 }
 
 async function requireBuckets(connection: Connection, group: number, buckets: readonly string[]): Promise<void> {
@@ -128,11 +184,7 @@ async function requireBuckets(connection: Connection, group: number, buckets: re
   )
 }
 
-async function chosenDefinitions(
-  connection: Connection,
-  group: number,
-  named: readonly string[],
-): Promise<Set<string>> {
+async function chosenDefinitions(connection: Connection, group: number, named: readonly string[]): Promise<string[]> {
   const rows = await connection.query<[string]>(
     `WITH RECURSIVE walk AS (
        (SELECT bucket_name FROM bucket_data WHERE group_id = $1 ORDER BY bucket_name LIMIT 1)
@@ -152,5 +204,5 @@ async function chosenDefinitions(
       })
     for (const [there] of matching) chosen.add(there)
   }
-  return chosen
+  return [...chosen]
 }

@@ -41,4 +41,5 @@ const brokenClears = `FROM unnest($2::text[], $3::int8[]) c (bucket_name, op_id)
         CROSS JOIN LATERAL (SELECT b.bucket_name, b.op_id, b.op FROM bucket_data b
                              WHERE b.group_id = $1 AND b.bucket_name = c.bucket_name AND b.op_id = c.op_id OFFSET 0) d
         WHERE d.op = 'MOVE'
-          AND NOT EXISTS (SELECT FROM bucket_data l WHERE l.group_id = $1 AND l.bucket_name = c.bucket_name AND l.op_id < c.op_id OFFSET 0)`
+          AND (SELECT l.op_id FROM bucket_data l WHERE l.group_id = $1 AND l.bucket_name = d.bucket_name AND l.op_id < d.op_id
+                ORDER BY l.op_id LIMIT 1) IS NULL`

@@ -10,7 +10,7 @@ import type { Connection } from '../../database/postgres.ts'
 import { RunLock, bucketsLock } from '../../database/run-lock.ts'
 import { Sessions } from '../../database/sessions.ts'
 import { definitionOf } from '../bucket-name.ts'
-import { awaitSafeCheckpoint, defaultGrace, safeCheckpoint } from '../checkpoint.ts'
+import { awaitSafeCheckpoint, chooseCheckpoint, defaultGrace, safeCheckpoint } from '../checkpoint.ts'
 import { compactBuckets } from '../compact.ts'
 import { requireWritable } from '../compact/require-writable.ts'
 import { serviceIsCompacting } from '../compact/service-compactor.ts'
@@ -198,22 +198,35 @@ class Defragmentation implements AsyncDisposable {
     const { how, grace = defaultGrace } = this.#options
     if (this.#executes && how === 'relocate') {
       const signal = this.#readSignal
-      const found = await awaitSafeCheckpoint(connection, this.#ledger, {
+      const found = await awaitSafeCheckpoint(this.#storage.schema, this.#sessions, {
         grace,
+        maxSeconds: this.#options.maxSeconds,
         signal,
         tell: (why) => this.#tell(why),
       })
+      this.#ledger = found.ledger
       this.#checkpoint = found.checkpoint
       this.#stream = await servedStream(connection)
       if (this.#stream.id !== found.stream.id)
         throw new TampError('no-checkpoint', 'The stream has just been replaced.')
       return
     }
-    if (this.#executes) await this.#ledger.seeCheckpoint(connection, this.#stream.lastCheckpoint)
-    this.#checkpoint = await safeCheckpoint(connection, this.#stream, this.#ledger, grace)
-    if (this.#checkpoint === null && how === 'relocate')
+    if (this.#executes) await this.#ledger.seeCheckpoint(connection)
+    if (how !== 'relocate') {
+      this.#checkpoint = await safeCheckpoint(connection, this.#stream, this.#ledger, grace)
+      return
+    }
+    const { known, wait } = await chooseCheckpoint(
+      connection,
+      this.#stream,
+      this.#ledger,
+      grace,
+      this.#options.maxSeconds,
+    )
+    this.#checkpoint = wait === 0 ? known : null
+    if (this.#checkpoint === null)
       this.#notes.push(
-        `No checkpoint is known to have been published ${grace} s ago. The figures assume the newest, ${this.#stream.lastCheckpoint}.`,
+        `The figures assume checkpoint ${this.#stream.lastCheckpoint}, the newest: execution would wait until it has been published for ${grace} s.`,
       )
   }
 

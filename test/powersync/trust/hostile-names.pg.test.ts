@@ -53,7 +53,9 @@ async function expectUnharmed(): Promise<void> {
 async function runScript(script: string): Promise<string[]> {
   const errors: string[] = []
   await using psql = await database.connect()
-  const parts = script.split(/^(?=BEGIN ISOLATION|DO \$)/m).map((part) => part.replaceAll(/^\\set .*$/gm, ''))
+  const parts = script
+    .split(/^(?=BEGIN ISOLATION|DO \$)|(?<=^END \$tamp\$;)$/m)
+    .map((part) => part.replaceAll(/^\\set .*$/gm, ''))
   for (const part of parts)
     try {
       await psql.query(part)

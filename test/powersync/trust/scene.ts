@@ -68,7 +68,7 @@ async function stage(url: string, shape: Shape, dispose: () => Promise<void>): P
   const { buckets: before, bound, last } = grown(shape)
   await writeBuckets(session, before)
   await session.query(
-    `UPDATE powersync.sync_rules SET last_checkpoint = $1, last_checkpoint_ts = now() - interval '1 hour' WHERE id = 1`,
+    `UPDATE powersync.sync_rules SET last_checkpoint = $1, last_checkpoint_ts = now() - interval '1 hour', last_keepalive_ts = now() WHERE id = 1`,
     [bound],
   )
   await session.query(`SELECT setval('powersync.op_id_sequence', $1)`, [last])

@@ -27,8 +27,8 @@ export interface Cut {
 
 export interface Window {
   readonly clearAt: number
-  /** The live rows take `rows` consecutive op ids from here. */
-  readonly firstSlot: number
+  /** The op ids that the live rows take, ascending. */
+  readonly slots: readonly number[]
   /** Operations of the bucket lay in the window: a client cut off at one of them in the middle of a download gets the bucket again. */
   readonly crosses: boolean
 }
@@ -44,14 +44,39 @@ export function cutIn({ upTo }: Gap, checkpoint: number, below: number): number 
   return upTo > checkpoint ? undefined : Math.min(upTo, below - 1)
 }
 
-/** The place for a CLEAR and the live rows after it, or undefined where the gap has no room for them. */
-export function fitWindow(gap: Gap, { rows, last, next }: Cut): Window | undefined {
-  const top = next === null ? gap.upTo : Math.min(gap.upTo, next - 1)
-  // Best above every operation that is replaced, at ids that never were one: then no client can be in the window, even if it was cut off
-  // after the last operation; and a compactor of the service that was about to change an old operation does not find another in its place.
-  const above = Math.max(last, gap.after) + 1
-  if (top - above >= rows) return { clearAt: above, firstSlot: above + 1, crosses: false }
-  const clearAt = top - rows
-  if (gap.reserved || clearAt <= gap.after || top < last) return undefined
-  return { clearAt, firstSlot: clearAt + 1, crosses: clearAt <= last }
+/** Up to where in a gap something may be put. */
+export function topOf(gap: Gap, { next }: Cut): number {
+  return next === null ? gap.upTo : Math.min(gap.upTo, next - 1)
+}
+
+/**
+ * The place of a CLEAR above every operation that is replaced, where the gap has room there for it and the rows after it, at ids that never
+ * were one: then no client can be in the window, even if it was cut off after the last operation.
+ */
+export function placeAbove(gap: Gap, cut: Cut): number | undefined {
+  const clearAt = Math.max(cut.last, gap.after) + 1
+  return topOf(gap, cut) - clearAt >= cut.rows ? clearAt : undefined
+}
+
+export function windowAt(clearAt: number, rows: number): Window {
+  return { clearAt, slots: Array.from({ length: rows }, (_, index) => clearAt + 1 + index), crosses: false }
+}
+
+/** Whether a window among the operations that are replaced may be looked for in a gap at all. */
+export function mayCross(gap: Gap, cut: Cut): boolean {
+  return gap.reserved !== true && topOf(gap, cut) >= cut.last && topOf(gap, cut) - cut.rows > gap.after
+}
+
+/**
+ * The window among the operations that are replaced, at the highest ids that are `harmless`: those that a compactor of the service has no
+ * cause to make a MOVE of, whatever it has read by now. Its UPDATE names an op id and nothing else.
+ * @param moved op ids of the live rows, ascending
+ * @param harmless ids of the gap up to its top, ascending, at least one more than rows where there are so many
+ */
+export function windowAmong(moved: readonly number[], harmless: readonly number[]): Window | undefined {
+  const [clearAt, ...slots] = harmless.slice(-moved.length - 1)
+  if (clearAt === undefined || slots.length < moved.length) return undefined
+  // A row that went down would come to lie below an operation that it was above.
+  if (slots.some((slot, index) => slot < moved[index]!)) return undefined
+  return { clearAt, slots, crosses: true }
 }

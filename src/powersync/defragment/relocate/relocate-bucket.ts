@@ -7,14 +7,15 @@ import { bucketsLock } from '../../../database/run-lock.ts'
 import type { Connection } from '../../../database/postgres.ts'
 import pg from 'pg'
 import type { Gap } from './gap.ts'
-import { censusQuery, rewriteStatements } from './relocation-sql.ts'
+import { censusQuery, harmfulQuery, rewriteStatements } from './relocation-sql.ts'
 import { planRelocation } from './relocation.ts'
 import type { Relocation, RelocationScope, Unmovable } from './relocation.ts'
 
 export const relocateSettings = `SET LOCAL lock_timeout = '300ms';
 SET LOCAL statement_timeout = '60s';
 SET LOCAL idle_in_transaction_session_timeout = '20s';
-SET LOCAL jit = off`
+SET LOCAL jit = off;
+SET LOCAL enable_nestloop = off`
 
 export interface Relocated {
   readonly relocation: Relocation
@@ -55,6 +56,9 @@ export async function relocateBucket(
   if (!served) return { reason: 'its stream is no longer served, or has gone back' }
   const relocation = await planRelocation(connection, scope, gaps)
   if ('reason' in relocation) return relocation
+  // Nothing has been published since our snapshot, and nothing will be before our end: no compactor of the service knows an operation
+  // that supersedes one of those whose places are taken.
+  if (relocation.crosses) await connection.query(streamLock(scope.group))
   for (const { sql, rows } of rewriteStatements(relocation)) {
     const touched = await connection.execute(sql)
     if (touched !== rows) throw failed(`${touched} rows were touched where ${rows} should have been`)
@@ -66,6 +70,9 @@ export async function relocateBucket(
   if (operations !== relocation.operationsAfter || !sound) throw failed('its operations are not the planned ones')
   return { relocation, transaction }
 }
+
+/** At REPEATABLE READ: 40001 where the row has changed since the snapshot. */
+const streamLock = (group: number): string => `SELECT FROM sync_rules WHERE id = ${group} FOR UPDATE`
 
 export function relocationHeader(schema: string, group: number, checkpoint: number): string {
   return `-- Relocates live operations of replication stream ${group}, up to checkpoint ${checkpoint}. For psql; safe to run more than once.
@@ -79,20 +86,23 @@ SET search_path = ${pg.escapeIdentifier(schema)};
 
 /** The same as text for psql: it compares what it finds and what it leaves with the plan, and changes nothing where they differ. */
 export function relocationScript(relocation: Relocation): string {
-  const { group, bucket, checkpoint, operationsBefore, operationsAfter, state } = relocation
+  const { group, bucket, checkpoint, operationsBefore, operationsAfter, state, crosses } = relocation
   const expect = (operations: number, why: string): string =>
     `  EXECUTE ${pg.escapeLiteral(censusQuery(relocation))} INTO census;
   IF census.state <> ${pg.escapeLiteral(state)} OR census.operations <> ${operations} OR NOT census.sound THEN RAISE EXCEPTION '${why}'; END IF;`
-  return `-- ${bucket.replaceAll(/[\r\n]/g, ' ')}: ${operationsBefore} operations become ${operationsAfter}
-BEGIN ISOLATION LEVEL REPEATABLE READ;
-${relocateSettings};
-DO $tamp$
+  const body = `
 DECLARE census record; touched bigint;
 BEGIN
   IF NOT pg_try_advisory_xact_lock(${bucketsLock.join(', ')}) THEN RAISE EXCEPTION 'left as it is: another tamp is at work'; END IF;
-  PERFORM FROM sync_rules WHERE id = ${group} AND state IN ('ACTIVE', 'ERRORED') AND last_checkpoint >= ${checkpoint};
+  PERFORM FROM sync_rules WHERE id = ${group} AND state IN ('ACTIVE', 'ERRORED') AND last_checkpoint >= ${checkpoint}${crosses ? ' FOR UPDATE' : ''};
   IF NOT FOUND THEN RAISE EXCEPTION 'left as it is: the stream is no longer served, or has gone back'; END IF;
-${expect(operationsBefore, 'left as it is: somebody else has changed it since the plan was made')}
+${expect(operationsBefore, 'left as it is: somebody else has changed it since the plan was made')}${
+    crosses
+      ? `
+  EXECUTE ${pg.escapeLiteral(harmfulQuery(relocation))} INTO touched;
+  IF touched <> 0 THEN RAISE EXCEPTION 'left as it is: rows of it have changed since the plan was made'; END IF;`
+      : ''
+  }
 ${rewriteStatements(relocation)
   .map(
     ({ sql, rows }) => `  EXECUTE ${pg.escapeLiteral(sql)};
@@ -101,7 +111,14 @@ ${rewriteStatements(relocation)
   )
   .join('\n')}
 ${expect(operationsAfter, 'left as it is: the result is not what was to be kept')}
-END $tamp$;
+END `
+  // Parts of a bucket's name come from users: none of them ends the block.
+  let tag = '$tamp$'
+  for (let n = 1; body.includes(tag); n++) tag = `$tamp${n}$`
+  return `-- ${bucket.replaceAll(/[\r\n]/g, ' ')}: ${operationsBefore} operations become ${operationsAfter}
+BEGIN ISOLATION LEVEL REPEATABLE READ;
+${relocateSettings};
+DO ${tag}${body}${tag};
 COMMIT;
 
 `

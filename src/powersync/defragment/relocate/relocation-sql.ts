@@ -33,24 +33,24 @@ SELECT concat_ws(' ', ((coalesce(sum(b.checksum), 0) % 4294967296) + 4294967296)
  * they take their slots, and a CLEAR with the checksums of what went stands before them.
  */
 export function rewriteStatements(relocation: Relocation): { readonly sql: string; readonly rows: number }[] {
-  const { cut, clearAt, firstSlot, moved, operationsBefore, operationsAfter, checkpoint, ...target } = relocation
+  const { cut, clearAt, slots, moved, operationsBefore, operationsAfter, checkpoint, ...target } = relocation
   const where = operationsOf({ ...target, checkpoint }, 'b.')
   const taken = new Set(moved)
-  const slots = moved.map((_, index) => firstSlot + index)
   // A place may be that of a row that has not moved yet: then all step aside first, to ids below zero, which nobody else ever sees.
   const aside = taken.has(clearAt) || slots.some((slot) => taken.has(slot)) ? '-' : ''
   const removed = operationsBefore - operationsAfter + 1
   const statements = [
     {
-      // No checkpoint is to be completed that lies before the operations the CLEAR stands for: hence its target_op.
+      // No checkpoint is to be completed that lies before the operations the CLEAR stands for, or before what superseded them, which may lie
+      // above the checkpoint: hence its target_op.
       sql: `WITH gone AS (
   DELETE FROM bucket_data b WHERE ${where} AND b.op_id <= ${cut}
      AND NOT EXISTS (SELECT FROM unnest(${array(moved)}) AS moved (op_id) WHERE moved.op_id = b.op_id)
-  RETURNING checksum)
+  RETURNING checksum, target_op)
 INSERT INTO bucket_data (group_id, bucket_name, op_id, op, checksum, target_op)
 SELECT ${target.group}, ${pg.escapeLiteral(target.bucket)}, ${aside}${clearAt}, 'CLEAR',
        ((sum(checksum) % 4294967296) + 4294967296 + 2147483648) % 4294967296 - 2147483648,
-       greatest(${slots.at(-1)}, (SELECT max(b.op_id) FROM bucket_data b WHERE ${where} AND b.op_id <= ${checkpoint}))
+       greatest(${slots.at(-1)}, max(target_op), (SELECT max(b.op_id) FROM bucket_data b WHERE ${where} AND b.op_id <= ${checkpoint}))
   FROM gone HAVING count(*) = ${removed}`,
       rows: 1,
     },
@@ -66,6 +66,32 @@ SELECT ${target.group}, ${pg.escapeLiteral(target.bucket)}, ${aside}${clearAt}, 
       rows: moved.length + 1,
     })
   return statements
+}
+
+/**
+ * Op ids between two at which a live row may be put although operations lie there, the highest first: those that never were one, and
+ * those of the last operation of a row. Every other operation may be one that a compactor of the service has read and is about to change.
+ */
+export const harmlessQuery = `WITH low AS (
+  SELECT greatest($3::int8, max(op_id)) AS op_id FROM bucket_data
+   WHERE group_id = $1 AND bucket_name = $2 AND op_id <= $4::int8 AND op = 'CLEAR'),
+last AS (
+  SELECT max(b.op_id) AS op_id FROM bucket_data b, low
+   WHERE b.group_id = $1 AND b.bucket_name = $2 AND b.op_id > low.op_id AND b.op IN ('PUT', 'REMOVE') GROUP BY ${identityColumns}),
+taken AS MATERIALIZED (
+  SELECT b.op_id FROM bucket_data b, low
+   WHERE b.group_id = $1 AND b.bucket_name = $2 AND b.op_id > low.op_id AND b.op_id <= $4
+     AND NOT EXISTS (SELECT FROM last WHERE last.op_id = b.op_id))
+SELECT id FROM low, generate_series(greatest(low.op_id + 1, $4 - $5::int8 - (SELECT count(*) FROM taken)), $4) AS id
+ WHERE NOT EXISTS (SELECT FROM taken WHERE taken.op_id = id) ORDER BY id DESC LIMIT $5 + 1`
+
+/** How many of the places of a relocation are no such op ids any more. */
+export function harmfulQuery({ clearAt, slots, ...target }: Relocation): string {
+  const there = operationsOf(target, 'b.')
+  return `WITH last AS (
+  SELECT max(b.op_id) AS op_id FROM bucket_data b WHERE ${there} AND b.op_id >= ${clearAt} AND b.op IN ('PUT', 'REMOVE') GROUP BY ${identityColumns})
+SELECT count(*) FROM bucket_data b LEFT JOIN last ON last.op_id = b.op_id
+ WHERE ${there} AND b.op_id = ANY (${array([clearAt, ...slots])}) AND last.op_id IS NULL`
 }
 
 function array(numbers: readonly number[]): string {

@@ -3,9 +3,9 @@
 import type { Connection } from '../../../database/postgres.ts'
 import { identityColumns, operationBytes, smallOperationBytes } from '../../operation-sql.ts'
 import type { BucketMeasure } from '../../report.ts'
-import { cutIn, fitWindow } from './gap.ts'
+import { cutIn, mayCross, placeAbove, topOf, windowAmong, windowAt } from './gap.ts'
 import type { Cut, Gap, Window } from './gap.ts'
-import { censusQuery } from './relocation-sql.ts'
+import { censusQuery, harmlessQuery } from './relocation-sql.ts'
 
 /** Rows that one transaction moves, and operations that it deletes, at most: about a second of work. */
 export const mostRows = 20_000
@@ -22,7 +22,7 @@ export interface Relocation extends Window {
   /** Nothing above it is touched. */
   readonly checkpoint: number
   readonly cut: number
-  /** Op ids of the live rows that move, ascending; row n goes to `firstSlot + n`. */
+  /** Op ids of the live rows that move, ascending; row n goes to `slots[n]`. */
   readonly moved: readonly number[]
   /** Reduced state, checksum and number of operations up to the checkpoint, before and after. */
   readonly state: string
@@ -77,40 +77,60 @@ export async function planRelocation(
     if (gap.upTo - gap.after - 1 < rows) continue
     if (looks++ === closeLooks) break
     const { operations, last, next } = await look(connection, scope, cut)
-    if (fitWindow(gap, { cut, rows, last, next }) === undefined) continue
+    const place = { cut, rows, last, next }
+    const above = lowestAbove(downwards.slice(index), place)
+    if (above === undefined && !mayCross(gap, place)) continue
     const removed = operations - rows
     if (removed > mostRemoved) {
       tooLarge = true
       continue
     }
     if (!isWorthwhile(removed, rows)) break
-    const window = lowestWindow(downwards.slice(index), { cut, rows, last, next })!
-    return await complete(connection, scope, { ...window, cut, moved: live.slice(0, rows) })
+    const moved = live.slice(0, rows)
+    const window = above === undefined ? await lookAmong(connection, scope, gap, place, moved) : windowAt(above, rows)
+    if (window === undefined) continue
+    return await complete(connection, scope, { ...window, cut, moved })
   }
   if (tooLarge) return { reason: `more than ${mostRemoved} operations would have to be deleted in one transaction` }
   if (countUpTo(live, reach - 1) === 0) return { reason: 'its first live row cannot be moved' }
   const all = await look(connection, scope, checkpoint)
   if (!isWorthwhile(all.operations - live.length, live.length)) return { reason: 'too little would be gained' }
   const reason = 'no range of op ids is known in which no checkpoint was published, with room for its rows'
-  return live.length > mostRows ? { reason } : { reason, rows: live.length }
+  if (live.length > mostRows) return { reason }
+  // The next run finds a later checkpoint, and so has more rows to place: those that are there by now, and some that are not.
+  const newer = await countAfter(connection, { ...scope, checkpoint: Number.MAX_SAFE_INTEGER }, checkpoint, 'PUT')
+  return { reason, rows: Math.ceil((live.length + newer) * 1.5) + 100 }
 }
 
 function isWorthwhile(removed: number, rows: number): boolean {
   return removed > 1 && (removed - 1) * rowsPerOperation >= rows
 }
 
-/**
- * Clients that have not got as far as the CLEAR begin the bucket anew: of the windows that replace the same operations the lowest is best,
- * and before that one in which no client can have been cut off.
- */
-function lowestWindow(downwards: readonly Gap[], cut: Cut): Window | undefined {
-  let best: Window | undefined
+/** Clients that have not got as far as the CLEAR begin the bucket anew: of the places where no client can have been cut off the lowest is best. */
+function lowestAbove(downwards: readonly Gap[], cut: Cut): number | undefined {
+  let best: number | undefined
   for (const gap of downwards) {
     if (gap.upTo < cut.last) break
-    const window = fitWindow(gap, cut)
-    if (window !== undefined && (best === undefined || best.crosses || !window.crosses)) best = window
+    best = placeAbove(gap, cut) ?? best
   }
   return best
+}
+
+async function lookAmong(
+  connection: Pick<Connection, 'query'>,
+  { group, bucket }: RelocationScope,
+  gap: Gap,
+  cut: Cut,
+  moved: readonly number[],
+): Promise<Window | undefined> {
+  const rows = await connection.query<[number]>(harmlessQuery, [
+    group,
+    bucket,
+    gap.after,
+    topOf(gap, cut),
+    moved.length,
+  ])
+  return windowAmong(moved, rows.map(([opId]) => opId).reverse())
 }
 
 async function look(
@@ -136,18 +156,17 @@ async function complete(
   const [census] = await connection.query<[string, number, number, boolean]>(censusQuery(target))
   const [state, operationsBefore, rows, sound] = census!
   if (!sound) return { reason: 'it has a CLEAR that is not its first operation: see "tamp powersync check"' }
-  const [bytes] = await connection.query<[number, number, number, number]>(
+  const [bytes] = await connection.query<[number, number]>(
     `WITH last AS (
        SELECT max(op_id) AS op_id FROM bucket_data
         WHERE group_id = $1 AND bucket_name = $2 AND op_id <= $3 AND op IN ('PUT', 'REMOVE') GROUP BY ${identityColumns})
      SELECT sum(${operationBytes('b')}),
-            ${smallOperationBytes} + coalesce(sum(CASE WHEN b.op = 'PUT' AND last.op_id IS NULL AND b.op_id <= $3 THEN ${smallOperationBytes}
-                ELSE ${operationBytes('b')} END) FILTER (WHERE b.op_id > $4 OR (b.op = 'PUT' AND last.op_id IS NOT NULL)), 0),
-            count(*), count(*) FILTER (WHERE b.op_id > $3)
-       FROM bucket_data b LEFT JOIN last ON last.op_id = b.op_id WHERE b.group_id = $1 AND b.bucket_name = $2`,
+            ${smallOperationBytes} + coalesce(sum(CASE WHEN b.op = 'PUT' AND last.op_id IS NULL THEN ${smallOperationBytes}
+                ELSE ${operationBytes('b')} END) FILTER (WHERE b.op_id > $4 OR (b.op = 'PUT' AND last.op_id IS NOT NULL)), 0)
+       FROM bucket_data b LEFT JOIN last ON last.op_id = b.op_id WHERE b.group_id = $1 AND b.bucket_name = $2 AND b.op_id <= $3`,
     [group, bucket, checkpoint, chosen.cut],
   )
-  const [bytesBefore, bytesAfter, operations, later] = bytes!
+  const [bytesBefore, bytesAfter] = bytes!
   const kept = await countAfter(connection, target, chosen.cut)
   const operationsAfter = 1 + chosen.moved.length + kept
   return {
@@ -156,8 +175,8 @@ async function complete(
     state,
     operationsBefore,
     operationsAfter,
-    before: { operations, rows, bytesEstimate: Number(bytesBefore) },
-    after: { operations: operationsAfter + later, rows, bytesEstimate: Number(bytesAfter) },
+    before: { operations: operationsBefore, rows, bytesEstimate: Number(bytesBefore) },
+    after: { operations: operationsAfter, rows, bytesEstimate: Number(bytesAfter) },
   }
 }
 
@@ -165,10 +184,12 @@ async function countAfter(
   connection: Pick<Connection, 'query'>,
   { group, bucket, checkpoint }: Omit<RelocationScope, 'below'>,
   cut: number,
+  kind: string | null = null,
 ): Promise<number> {
   const [row] = await connection.query<[number]>(
-    `SELECT count(*) FROM bucket_data WHERE group_id = $1 AND bucket_name = $2 AND op_id > $3 AND op_id <= $4`,
-    [group, bucket, cut, checkpoint],
+    `SELECT count(*) FROM bucket_data
+      WHERE group_id = $1 AND bucket_name = $2 AND op_id > $3 AND op_id <= $4 AND ($5::text IS NULL OR op = $5)`,
+    [group, bucket, cut, checkpoint, kind],
   )
   return row![0]
 }
