@@ -69,7 +69,7 @@ export function analysis(scope: AnalysisScope): readonly Relation[] {
     },
     {
       name: 'tamp_bucket',
-      query: `SELECT f.*, p.prefix, p.prefix_bytes, p.clears, p.clear_to, p.target, p.checksum AS prefix_checksum,
+      query: `SELECT f.*, p.prefix, p.prefix_bytes, p.clears, p.clear_checksum, p.clear_to, p.target, p.checksum AS prefix_checksum,
        row_number() OVER (ORDER BY f.bucket_name) AS n
   FROM (SELECT bucket_name, boundary, live, live_hash, operations, checksum, bytes,
                CASE WHEN misplaced_clear THEN 'it has a CLEAR that is not its lowest operation'
@@ -77,7 +77,8 @@ export function analysis(scope: AnalysisScope): readonly Relation[] {
           FROM tamp_first) f
  CROSS JOIN LATERAL
        (SELECT count(*) AS prefix, coalesce(sum(${operationBytes('d')}), 0) AS prefix_bytes,
-               count(*) FILTER (WHERE d.op = 'CLEAR') AS clears, max(d.target_op) AS target, sum(d.checksum) AS checksum,
+               count(*) FILTER (WHERE d.op = 'CLEAR') AS clears,
+               coalesce(sum(d.checksum) FILTER (WHERE d.op = 'CLEAR'), 0) AS clear_checksum, max(d.target_op) AS target, sum(d.checksum) AS checksum,
                CASE WHEN count(*) > 1 AND f.fault IS NULL THEN max(d.op_id) END AS clear_to
           FROM bucket_data d
          WHERE d.group_id = ${group} AND d.bucket_name = f.bucket_name AND d.op_id < f.boundary) p`,
@@ -105,17 +106,14 @@ export function analysis(scope: AnalysisScope): readonly Relation[] {
           FROM tamp_bucket b
          WHERE b.clear_to IS NOT NULL AND b.prefix - b.clears <= ${stepOperations}
          UNION ALL
-        SELECT b.bucket_name, s.clear_to, s.operations, s.checksum
+        SELECT b.bucket_name, s.clear_to, s.operations,
+               sum(s.checksum) OVER (PARTITION BY b.bucket_name ORDER BY s.clear_to) + b.clear_checksum
           FROM tamp_bucket b
          CROSS JOIN LATERAL (
-               SELECT max(op_id) AS clear_to, count(*) FILTER (WHERE op <> 'CLEAR') AS operations, max(checksum_to) FILTER (WHERE last) AS checksum
-                 FROM (SELECT d.op_id, d.op, sum(d.checksum) OVER (ORDER BY d.op_id) AS checksum_to,
-                              lead(d.op_id) OVER (ORDER BY d.op_id) IS NULL
-                              OR count(*) FILTER (WHERE d.op <> 'CLEAR') OVER (ORDER BY d.op_id) % ${stepOperations} = 0 AS last,
-                              greatest(count(*) FILTER (WHERE d.op <> 'CLEAR') OVER (ORDER BY d.op_id) - 1, 0) / ${stepOperations} AS step
-                         FROM bucket_data d
-                        WHERE d.group_id = ${group} AND d.bucket_name = b.bucket_name AND d.op_id <= b.clear_to) numbered
-                GROUP BY step) s
+               SELECT max(op_id) AS clear_to, count(*) AS operations, sum(checksum) AS checksum
+                 FROM (SELECT d.op_id, d.checksum, row_number() OVER (ORDER BY d.op_id) - 1 AS n FROM bucket_data d
+                        WHERE d.group_id = ${group} AND d.bucket_name = b.bucket_name AND d.op_id <= b.clear_to AND d.op <> 'CLEAR') numbered
+                GROUP BY n / ${stepOperations}) s
          WHERE b.clear_to IS NOT NULL AND b.prefix - b.clears > ${stepOperations}) c
   JOIN (SELECT b.bucket_name, max(r.last) FILTER (WHERE r.first < b.boundary AND r.first < r.last AND r.source_key IS NOT NULL) AS target
           FROM tamp_bucket b JOIN tamp_row r ON r.bucket_name = b.bucket_name

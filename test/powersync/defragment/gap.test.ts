@@ -1,7 +1,14 @@
 // Where relocated rows are put: for any bucket and any checkpoints the window never holds a checkpoint, nor anything that stays.
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { cutIn, fitWindow, gapsBetween } from '../../../src/powersync/defragment/relocate/gap.ts'
+import {
+  cutIn,
+  gapsBetween,
+  mayCross,
+  placeAbove,
+  windowAmong,
+  windowAt,
+} from '../../../src/powersync/defragment/relocate/gap.ts'
 
 const ids = fc.uniqueArray(fc.integer({ min: 1, max: 60 }), { minLength: 2, maxLength: 40 })
 const sorted = (numbers: readonly number[]): number[] => numbers.toSorted((a, b) => a - b)
@@ -27,12 +34,26 @@ test('a window lies in its gap, and leaves room for nobody to stand in it unnoti
           const next = bucket.find((opId) => opId > cut) ?? null
           if (replaced.length < rows) continue
           const last = replaced.at(-1)!
-          const window = fitWindow({ ...gap, ...(reserved ? { reserved } : {}) }, { cut, rows, last, next })
+          const here = { ...gap, ...(reserved ? { reserved } : {}) }
+          const place = { cut, rows, last, next }
+          const moved = replaced.slice(-rows)
+          const above = placeAbove(here, place)
+          // Each third operation is one that nothing may be put in the place of.
+          const harmful = new Set(replaced.filter((opId) => opId % 3 === 0))
+          const top = Math.min(gap.upTo, (next ?? Infinity) - 1)
+          const harmless = Array.from({ length: top - gap.after }, (_, n) => gap.after + 1 + n).filter(
+            (opId) => !harmful.has(opId),
+          )
+          if (above === undefined && !mayCross(here, place)) continue
+          const window = above === undefined ? windowAmong(moved, harmless) : windowAt(above, rows)
           if (window === undefined) continue
           fitted++
-          const { clearAt, firstSlot, crosses } = window
-          const lastSlot = firstSlot + rows - 1
-          expect(firstSlot).toBe(clearAt + 1)
+          const { clearAt, slots, crosses } = window
+          const lastSlot = slots.at(-1)!
+          expect([...slots]).toEqual(sorted([...new Set(slots)]))
+          expect(slots).toHaveLength(rows)
+          expect(clearAt).toBeLessThan(slots[0]!)
+          expect([clearAt, ...slots].filter((opId) => harmful.has(opId))).toEqual([])
           expect(lastSlot).toBeLessThanOrEqual(gap.upTo)
           if (next !== null) expect(lastSlot).toBeLessThan(next)
           const end = Math.max(lastSlot, last)
@@ -43,7 +64,7 @@ test('a window lies in its gap, and leaves room for nobody to stand in it unnoti
           if (reserved) expect(crosses).toBe(false)
           if (!crosses) clean++
           // Rows keep their order and never go down, so that none comes to lie below an operation that it was above.
-          expect(replaced.slice(-rows).every((opId, index) => opId <= firstSlot + index)).toBe(true)
+          expect(moved.every((opId, index) => opId <= slots[index]!)).toBe(true)
         }
       },
     ),

@@ -237,10 +237,7 @@ test('any history: all clients end right at every checkpoint, and cut off anywhe
       // Only checkpoints that are still served: those from the one on up to which was relocated.
       const { completed, cutOff } = failuresOf(before, after, checkpoints)
       expect(completed).toEqual([])
-      const end = Math.max(
-        done.firstSlot + done.moved.length - 1,
-        ...operations.map((one) => one.opId).filter((one) => one <= done.cut),
-      )
+      const end = Math.max(done.slots.at(-1)!, ...operations.map((one) => one.opId).filter((one) => one <= done.cut))
       for (const position of cutOff) {
         // Who was cut off there stands at the last operation that came.
         const at = operations.findLast((one) => one.opId <= position)!.opId

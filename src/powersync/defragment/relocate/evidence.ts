@@ -21,13 +21,15 @@ export async function provenGaps(
   stream: { readonly id: number; readonly lastCheckpoint: number },
   ledger: Ledger,
   listed: readonly number[] | undefined,
+  writing: boolean,
 ): Promise<Gap[]> {
-  const reserved = await reservedGaps(connection, storage, stream.id)
+  const seen = await ledger.seenCheckpoints(connection)
+  const reserved = await reservedGaps(connection, storage, stream, seen, writing)
   if (listed === undefined) return reserved
   const wrong = listed.find((opId) => !Number.isSafeInteger(opId) || opId < 0)
   if (wrong !== undefined) throw new TampError('usage', `${wrong} is not a checkpoint.`)
   const sorted = [...new Set(listed)].sort((a, b) => a - b)
-  const known = [...(await ledger.seenCheckpoints(connection)), stream.lastCheckpoint]
+  const known = [...seen, stream.lastCheckpoint]
   const missing = known.find((opId) => opId > sorted[0]! && opId < sorted.at(-1)! && !sorted.includes(opId))
   if (missing !== undefined)
     throw new TampError('usage', `The list of checkpoints is not complete: ${missing} was published too.`, {

@@ -8,12 +8,15 @@ import { identityColumns } from '../../operation-sql.ts'
  * differ. Only operations up to the checkpoint count: those above it stay above whatever is moved below it. One pass over the stream.
  */
 export async function firstOrderedRows(
-  connection: Pick<Connection, 'query'>,
+  connection: Pick<Connection, 'query' | 'execute'>,
   group: number,
   checkpoint: number,
 ): Promise<Map<string, number>> {
-  const rows = await connection.query<[string, number]>(
-    `WITH last AS (
+  // Tables that were never analysed seem to have few rows.
+  await connection.execute('BEGIN READ ONLY; SET LOCAL enable_nestloop = off; SET LOCAL jit = off')
+  try {
+    const rows = await connection.query<[string, number]>(
+      `WITH last AS (
        SELECT bucket_name, max(op_id) AS op_id FROM bucket_data
         WHERE group_id = $1 AND op_id <= $2 AND op IN ('PUT', 'REMOVE') GROUP BY bucket_name, ${identityColumns}),
      live AS MATERIALIZED (
@@ -31,7 +34,10 @@ export async function firstOrderedRows(
        HAVING min(b.checksum) <> max(b.checksum) OR min(hashtextextended(b.data, 0)) <> max(hashtextextended(b.data, 0)))
      SELECT l.bucket_name, min(l.op_id) FROM differing d JOIN live l USING (table_name, row_id)
       WHERE l.op_id < d.highest GROUP BY l.bucket_name`,
-    [group, checkpoint],
-  )
-  return new Map(rows)
+      [group, checkpoint],
+    )
+    return new Map(rows)
+  } finally {
+    await connection.execute('ROLLBACK').catch(() => {})
+  }
 }

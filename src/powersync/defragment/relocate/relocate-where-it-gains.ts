@@ -22,7 +22,7 @@ export async function relocateWhereItGains(site: Site, facts: DefragmentFacts): 
   site.plan(wanted.length)
   const gaps = await site.sessions.outlasting(async () => {
     await using connection = await site.sessions.connect()
-    return await provenGaps(connection, site.storage, site.stream, site.ledger, checkpoints)
+    return await provenGaps(connection, site.storage, site.stream, site.ledger, checkpoints, mode === 'execute')
   })
   if (mode === 'script') await write?.(relocationHeader(site.storage.schema, site.stream.id, facts.upTo))
   const done = await relocate({
@@ -42,6 +42,10 @@ export async function relocateWhereItGains(site: Site, facts: DefragmentFacts): 
     await using connection = await site.sessions.connect()
     await site.ledger.forgetBuckets(connection, names)
   }
+  if (names.length > 0)
+    site.notes.push(
+      `Clients that were last up to date before the relocated rows' new place (offline for longer than checkpoint ${facts.upTo} is old, at the worst) download those buckets anew; all others download nothing.`,
+    )
   const crossing = done.buckets.filter(({ crosses }) => crosses).length
   if (crossing > 0)
     site.notes.push(
@@ -85,11 +89,14 @@ async function reserve(site: Site, rows: number, pending: boolean): Promise<stri
   for (;;) {
     try {
       await using connection = await site.sessions.connect()
-      const gap = await reserveGap(connection, site.storage, site.stream.id, rows)
-      if (gap !== null) return again(`op id ${gap.upTo}`)
-      return 'Name all checkpoints that were published: the role may not keep note of reserved op ids (schema tamp).'
+      // With room for rows that come meanwhile: op ids cost nothing.
+      const gap = await reserveGap(connection, site.storage, site.stream.id, Math.ceil(rows * 1.5) + 100)
+      if (!('reason' in gap)) return again(`op id ${gap.upTo}`)
+      return `Name all checkpoints that were published, with --checkpoints: ${gap.reason}.`
     } catch (error) {
-      if (!isRetryable(error) || performance.now() > deadline) throw error
+      if (!isRetryable(error)) throw error
+      if (performance.now() > deadline || site.mustStop())
+        return 'Run the command again: others kept writing, so that no op ids could be reserved.'
       await sleep(200)
     }
   }

@@ -97,9 +97,9 @@ export async function planRelocation(
   if (!isWorthwhile(all.operations - live.length, live.length)) return { reason: 'too little would be gained' }
   const reason = 'no range of op ids is known in which no checkpoint was published, with room for its rows'
   if (live.length > mostRows) return { reason }
-  // The next run finds a later checkpoint, and so has more rows to place: those that are there by now, and some that are not.
+  // The next run finds a later checkpoint, and so has more rows to place.
   const newer = await countAfter(connection, { ...scope, checkpoint: Number.MAX_SAFE_INTEGER }, checkpoint, 'PUT')
-  return { reason, rows: Math.ceil((live.length + newer) * 1.5) + 100 }
+  return { reason, rows: live.length + newer }
 }
 
 function isWorthwhile(removed: number, rows: number): boolean {
