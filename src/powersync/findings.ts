@@ -30,7 +30,7 @@ export const bucketRemarks = {
     'Old rows that never change keep most of the bucket from being cleared: defragmenting shortens it, compacting alone does not.',
 } as const
 
-export const bucketFindings = { ...bucketFaults, ...bucketRemarks } as const
+export const bucketFindings: typeof bucketFaults & typeof bucketRemarks = { ...bucketFaults, ...bucketRemarks }
 
 export type BucketFindingCode = keyof typeof bucketFindings
 

@@ -23,12 +23,12 @@ import { servedStream } from '../streams.ts'
 import type { Stream } from '../streams.ts'
 import type { DefragmentOptions, DefragmentReport, DefragmentedBucket } from './defragment-report.ts'
 import { planDefragmentation } from './plan.ts'
-import type { DefragmentPlan, Transfer } from './plan.ts'
+import type { Transfer } from './plan.ts'
 import { readDefragmentFacts } from './read-facts.ts'
 import { reinsertPlanned } from './reinsert/reinsert-planned.ts'
 import { relocateWhereItGains } from './relocate/relocate-where-it-gains.ts'
-import { touchRows } from './touch/touch.ts'
-import { planned } from './way.ts'
+import { requireOwnRights } from './require-own-rights.ts'
+import { touchPlanned } from './touch/touch-planned.ts'
 import type { Done, Site } from './way.ts'
 
 export type { DefragmentOptions, DefragmentReport, DefragmentedBucket } from './defragment-report.ts'
@@ -62,6 +62,7 @@ class Defragmentation implements AsyncDisposable {
   #ledger!: Ledger
   #stream!: Stream & { readonly lastCheckpoint: number }
   #checkpoint: SafeCheckpoint | null = null
+  readonly #started = performance.now()
   #planned = 0
   #finished = 0
 
@@ -75,7 +76,6 @@ class Defragmentation implements AsyncDisposable {
   }
 
   async run(): Promise<DefragmentReport> {
-    const started = performance.now()
     const { how, mode } = this.#options
     if (this.#options.checkpoints !== undefined && how !== 'relocate')
       throw new TampError('usage', 'A list of checkpoints is of use only for relocating.')
@@ -83,7 +83,12 @@ class Defragmentation implements AsyncDisposable {
     // Touching writes to the source, not to the storage.
     if (this.#executes && how !== 'touch') await this.#startWriting(connection)
     this.#stream = await servedStream(connection)
-    this.#ledger = await Ledger.open(connection, this.#storage.schema, this.#stream.id, this.#executes)
+    this.#ledger = await Ledger.open(
+      connection,
+      this.#storage.schema,
+      this.#stream.id,
+      this.#executes && how !== 'touch',
+    )
     await this.#findCheckpoint(connection)
     const space = await bucketSpace(connection)
     // Rows that are written again need no old checkpoint: it is compacting afterwards that waits for one.
@@ -95,12 +100,12 @@ class Defragmentation implements AsyncDisposable {
     const done = await (how === 'touch'
       ? touchPlanned(site, plan)
       : how === 'reinsert'
-        ? reinsertPlanned(site, plan)
+        ? reinsertPlanned(site, plan, facts)
         : relocateWhereItGains(site, facts))
     await this.#lock?.[Symbol.asyncDispose]()
     this.#lock = undefined
     const compacted = await this.#compact(done)
-    const after = this.#executes ? await this.#measure(connection) : undefined
+    const after = this.#executes ? await this.#measure(connection, upTo) : undefined
     const saved = {
       operations: sum(done.buckets, (one) => one.compacted.operations - one.after.operations),
       bytesEstimate: sum(done.buckets, (one) => one.compacted.bytesEstimate - one.after.bytesEstimate),
@@ -117,7 +122,15 @@ class Defragmentation implements AsyncDisposable {
       how,
       complete,
       before: facts.total.now,
-      after: after ?? (mode === 'execute' ? facts.total.now : less(facts.total.compacted, saved)),
+      // What is compacted are the buckets that were moved.
+      after:
+        after ??
+        (mode === 'execute'
+          ? facts.total.now
+          : less(facts.total.now, {
+              operations: sum(done.buckets, gain),
+              bytesEstimate: sum(done.buckets, (one) => one.before.bytesEstimate - one.after.bytesEstimate),
+            })),
       bound: { rows, operations: rows + facts.total.buckets, exact: true },
       units: { planned: this.#planned, done: this.#finished, skipped: 0, failed: 0 },
       proof: { checked: compacted?.proof.checked ?? 0, mismatches: compacted?.proof.mismatches ?? 0 },
@@ -125,7 +138,7 @@ class Defragmentation implements AsyncDisposable {
       findings: [],
       itemsChanged: done.changed,
       skipped: [...done.left, ...(compacted?.skipped ?? [])],
-      seconds: Math.round((performance.now() - started) / 10) / 100,
+      seconds: Math.round((performance.now() - this.#started) / 10) / 100,
       throttledSeconds: Math.round(this.#budget.throttledSeconds * 100) / 100,
       ...(stopped === undefined || complete ? {} : { stopped }),
       ...(done.failure === undefined ? {} : { failure: done.failure }),
@@ -155,17 +168,18 @@ class Defragmentation implements AsyncDisposable {
       notes: this.#notes,
       mustStop: () => this.#mustStop(),
       plan: (units) => (this.#planned = units),
+      count: (units) => (this.#finished += units),
       ended: (seconds) => this.#ended(seconds),
       tell: (waiting) => this.#tell(waiting),
     }
   }
 
   /** What all buckets are by now; undefined where there is no time to look. */
-  async #measure(connection: Connection): Promise<BucketMeasure | undefined> {
+  async #measure(connection: Connection, counted: number): Promise<BucketMeasure | undefined> {
     try {
-      const { lastCheckpoint } = await servedStream(connection)
-      return (await readDefragmentFacts(connection, this.#stream, lastCheckpoint, this.#options, this.#readSignal))
-        .total.now
+      // Relocating stays below a checkpoint; what comes above it meanwhile is none of its doing.
+      const upTo = this.#options.how === 'relocate' ? counted : (await servedStream(connection)).lastCheckpoint
+      return (await readDefragmentFacts(connection, this.#stream, upTo, this.#options, this.#readSignal)).total.now
     } catch (error) {
       this.#notes.push(`What it is now was not looked at: ${describeFailure(error).message}`)
       return undefined
@@ -182,6 +196,7 @@ class Defragmentation implements AsyncDisposable {
 
   async #startWriting(connection: Connection): Promise<void> {
     await requireWritable(connection, this.#storage)
+    await requireOwnRights(connection)
     this.#lock = await RunLock.take(() => this.#storage.connect(), bucketsLock)
     const deadline = performance.now() + busySeconds * 1000
     while (await serviceIsCompacting(connection)) {
@@ -211,7 +226,7 @@ class Defragmentation implements AsyncDisposable {
         throw new TampError('no-checkpoint', 'The stream has just been replaced.')
       return
     }
-    if (this.#executes) await this.#ledger.seeCheckpoint(connection)
+    if (this.#executes && how !== 'touch') await this.#ledger.seeCheckpoint(connection)
     if (how !== 'relocate') {
       this.#checkpoint = await safeCheckpoint(connection, this.#stream, this.#ledger, grace)
       return
@@ -247,7 +262,7 @@ class Defragmentation implements AsyncDisposable {
   }
 
   async #compact({ compact, complete }: Done): Promise<BucketReport | undefined> {
-    const { how, grace, jobs, load, signal, onEvent } = this.#options
+    const { how, grace, jobs, load, maxSeconds, signal, onEvent } = this.#options
     if (!this.#executes || !complete || compact.length === 0 || this.#mustStop()) return undefined
     if (how !== 'relocate' && this.#grace > 0) return undefined
     try {
@@ -256,6 +271,9 @@ class Defragmentation implements AsyncDisposable {
         buckets: compact,
         full: true,
         grace,
+        ...(maxSeconds === undefined
+          ? {}
+          : { maxSeconds: Math.max(1, maxSeconds - (performance.now() - this.#started) / 1000) }),
         jobs,
         load,
         signal,
@@ -287,27 +305,5 @@ function less(measure: BucketMeasure, saved: Transfer): BucketMeasure {
     ...measure,
     operations: measure.operations - saved.operations,
     bytesEstimate: measure.bytesEstimate - saved.bytesEstimate,
-  }
-}
-
-async function touchPlanned(site: Site, plan: DefragmentPlan): Promise<Done> {
-  const { mode, source, write, signal, onEvent, load, maxSeconds } = site.options
-  const report = await touchRows(site.storage, plan, { mode, source, write, signal, onEvent, load, maxSeconds })
-  site.notes.push(...report.notes)
-  site.plan(report.rows.planned)
-  return {
-    buckets: planned(plan),
-    resent: plan.resent,
-    left: report.left,
-    complete: report.complete,
-    next:
-      plan.rows === 0
-        ? null
-        : mode === 'execute' && report.published === true
-          ? null
-          : `When the service has replicated the touched rows and their checkpoint is ${site.grace} s old: tamp powersync compact`,
-    compact: report.published === true ? plan.buckets.map(({ bucket }) => bucket) : [],
-    changed: site.options.mode === 'execute' ? report.rows.touched : 0,
-    ...(report.failure === undefined ? {} : { failure: report.failure }),
   }
 }

@@ -26,6 +26,8 @@ export interface Site {
   readonly plan: (units: number) => void
   /** Takes note of a unit that has ended, and rests as the load asks for. */
   readonly ended: (seconds: number) => Promise<void>
+  /** Takes note of units that have ended elsewhere. */
+  readonly count: (units: number) => void
   /** Tells why it stands still, or (null) that it goes on. */
   readonly tell: (waiting: string | null) => void
 }

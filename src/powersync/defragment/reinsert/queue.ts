@@ -20,6 +20,7 @@ export interface Resent {
 }
 
 export interface Queue extends Resent {
+  readonly batches: number
   /** Operations up to here were all seen when the queue was made. */
   readonly seenTo: number
 }
@@ -41,12 +42,13 @@ export async function fillQueue(
   const [published] = await connection.query<[number]>('SELECT last_checkpoint FROM sync_rules WHERE id = $1', [group])
   const seenTo = published![0]
   for (const statement of queueStatements(group, moves, seenTo, batchWeight)) await connection.execute(statement)
-  const [total] = await connection.query<[number, number]>(
-    `SELECT count(*), coalesce(sum(bytes), 0)::int8 FROM tamp_reinsert WHERE reason IS NULL`,
+  const [total] = await connection.query<[number, number, number]>(
+    `SELECT count(*), coalesce(sum(bytes), 0)::int8, count(DISTINCT batch) FROM tamp_reinsert WHERE reason IS NULL`,
   )
   return {
     operations: total![0],
     bytesEstimate: total![1],
+    batches: total![2],
     seenTo,
   }
 }
@@ -71,6 +73,15 @@ export async function queuedByBucket(connection: Connection, written: boolean): 
   return new Map(rows.map(([bucket, operations, bytesEstimate]) => [bucket, { operations, bytesEstimate }]))
 }
 
+/** The first row of each bucket that was to be moved and is not: what lies behind it cannot be cleared. */
+export async function firstNotMoved(connection: Connection, executed: boolean): Promise<Map<string, number>> {
+  const rows = await connection.query<[string, number]>(
+    `SELECT bucket_name, min(op_id) FROM tamp_reinsert
+      WHERE wanted AND ${executed ? 'NOT ok' : 'reason IS NOT NULL'} GROUP BY bucket_name`,
+  )
+  return new Map(rows)
+}
+
 /** The number of the first batch from this one on, or null. */
 export async function nextBatch(connection: Connection, from: number): Promise<number | null> {
   const [row] = await connection.query<[number | null]>(
@@ -90,6 +101,9 @@ export function queueStatements(
   const wanted = moves.map(({ bucket, moveBelow }) => `(${pg.escapeLiteral(bucket)}, ${moveBelow})`)
   return [
     `DROP TABLE IF EXISTS pg_temp.tamp_wanted, pg_temp.tamp_reinsert`,
+    // Tables that were never analysed seem to have few rows.
+    `SELECT set_config('enable_nestloop', 'off', false)
+ WHERE NOT EXISTS (SELECT FROM pg_stats WHERE schemaname = current_schema() AND tablename = 'bucket_data')`,
     `CREATE TEMP TABLE tamp_wanted (bucket_name text PRIMARY KEY, move_below int8 NOT NULL)`,
     `INSERT INTO tamp_wanted VALUES\n${wanted.join(',\n')}`,
     `CREATE TEMP TABLE tamp_reinsert AS
@@ -139,8 +153,9 @@ SELECT (min(place) OVER (PARTITION BY table_name, row_id) - 1)::int8 / ${batchWe
        false AS locked, false AS ok, NULL::int8 AS new_op
   FROM placed`,
     `CREATE INDEX ON tamp_reinsert (batch)`,
-    `CREATE INDEX ON tamp_reinsert (bucket_name, table_name, row_id)`,
+    `CREATE INDEX ON tamp_reinsert (table_name, row_id)`,
     `ANALYZE tamp_reinsert`,
+    `RESET enable_nestloop`,
   ]
 }
 

@@ -35,6 +35,7 @@ export function reinsertScript(
 \\set ON_ERROR_STOP on
 SET standard_conforming_strings = on;
 SET client_min_messages = warning;
+SET default_transaction_isolation = 'read committed';
 SET search_path = ${pg.escapeIdentifier(schema)};
 SELECT set_config('tamp.seen_to', last_checkpoint::text, false) FROM sync_rules WHERE id = ${group} AND state IN ('ACTIVE', 'ERRORED');
 ${queueStatements(group, moves, seenTo).join(';\n')};

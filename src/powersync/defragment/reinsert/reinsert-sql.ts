@@ -34,18 +34,45 @@ numbered AS MATERIALIZED (SELECT bucket_name, op_id, nextval('op_id_sequence') A
 UPDATE tamp_reinsert m SET new_op = n.new_op FROM numbered n
  WHERE m.batch = ${batch} AND m.bucket_name = n.bucket_name AND m.op_id = n.op_id`
 
+/** The first op id that was taken for a batch. */
+export const firstQuery = ({ batch }: BatchTerms): string =>
+  `SELECT min(new_op) FROM tamp_reinsert WHERE batch = ${batch} AND reason IS NULL AND locked`
+
 /** A row where somebody else has written to bucket_data and not ended yet. */
 export const writersQuery = `SELECT FROM pg_locks
  WHERE locktype = 'relation' AND relation = 'bucket_data'::regclass AND granted AND pid IS DISTINCT FROM pg_backend_pid()
    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
    AND mode NOT IN ('AccessShareLock', 'RowShareLock', 'ShareUpdateExclusiveLock', 'ShareLock') LIMIT 1`
 
-/** Finds what is still the last operation of its row. Rows of one table and id are written again together, or not at all. */
-export const checkStatement = ({ group, batch, seenTo }: BatchTerms): string => `WITH looked AS (
+/**
+ * Rows that were written anew in a range of op ids, in whatever bucket: a bucket that did not hold a row's table and id before may by now, from
+ * another row of the source. Two looks into the index for each bucket of the stream. Goes after WITH RECURSIVE.
+ */
+const newerRows = (group: number, condition: string, range: (opId: string) => string): string => `names AS (
+  (SELECT b.bucket_name FROM bucket_data b WHERE b.group_id = ${group} AND ${condition} ORDER BY b.bucket_name LIMIT 1)
+  UNION ALL
+  SELECT (SELECT b.bucket_name FROM bucket_data b WHERE b.group_id = ${group} AND b.bucket_name > n.bucket_name ORDER BY b.bucket_name LIMIT 1)
+    FROM names n WHERE n.bucket_name IS NOT NULL),
+newer AS MATERIALIZED (
+  SELECT DISTINCT o.table_name, o.row_id
+    FROM names n CROSS JOIN LATERAL (
+      SELECT b.table_name, b.row_id FROM bucket_data b
+       WHERE b.group_id = ${group} AND b.bucket_name = n.bucket_name AND ${range('b.op_id')} OFFSET 0) o
+   WHERE n.bucket_name IS NOT NULL AND o.table_name IS NOT NULL)`
+
+/**
+ * Finds what is still the last operation of its row, and of its table and id. Rows of one table and id are written again together, or not at
+ * all. Where all op ids since the last look are ours, there is nothing newer to be looked for.
+ */
+export const checkStatement = ({ group, batch, seenTo }: BatchTerms): string => `WITH RECURSIVE ${newerRows(
+  group,
+  `(SELECT max(t.new_op) - ${seenTo} > count(t.new_op) FROM tamp_reinsert t WHERE t.batch = ${batch} AND t.reason IS NULL AND t.locked)`,
+  (opId) => `${opId} > ${seenTo}`,
+)},
+looked AS (
   SELECT m.table_name, m.row_id,
          m.locked AND EXISTS (SELECT FROM bucket_data b WHERE b.group_id = ${group} AND ${sameOperation})
-           AND NOT EXISTS (SELECT FROM bucket_data b WHERE b.group_id = ${group} AND b.bucket_name = m.bucket_name
-                              AND b.op_id > ${seenTo} AND b.table_name = m.table_name AND b.row_id = m.row_id) AS ok
+           AND NOT EXISTS (SELECT FROM newer n WHERE n.table_name = m.table_name AND n.row_id = m.row_id) AS ok
     FROM tamp_reinsert m WHERE m.batch = ${batch} AND m.reason IS NULL),
 whole AS MATERIALIZED (SELECT table_name, row_id FROM looked GROUP BY table_name, row_id HAVING bool_and(ok))
 UPDATE tamp_reinsert m SET ok = true FROM whole w
@@ -73,16 +100,10 @@ export const publishStatement = ({ group }: BatchTerms, lastNew: number | string
   `UPDATE sync_rules SET keepalive_op = greatest(coalesce(keepalive_op, 0), ${lastNew}) WHERE id = ${group}`
 
 /**
- * Takes out of the queue what was written anew in a range of op ids, so that a batch only has to look at what is newer still. Outside of any
- * transaction that somebody waits for.
+ * Takes out of the queue, behind a batch, what was written anew in a range of op ids, so that a batch only has to look at what is newer still.
+ * Outside of any transaction that somebody waits for.
  */
-export const changedStatement = (
-  { group, batch, seenTo }: BatchTerms,
-  upTo: number | string,
-): string => `UPDATE tamp_reinsert m SET reason = 'changed since it was planned'
-  FROM (SELECT DISTINCT q.table_name, q.row_id
-          FROM (SELECT DISTINCT bucket_name FROM tamp_reinsert WHERE batch > ${batch} AND reason IS NULL) w
-          JOIN bucket_data b ON b.group_id = ${group} AND b.bucket_name = w.bucket_name AND b.op_id > ${seenTo} AND b.op_id <= ${upTo}
-          JOIN tamp_reinsert q ON q.bucket_name = b.bucket_name AND q.table_name = b.table_name AND q.row_id = b.row_id
-           AND q.batch > ${batch}) changed
- WHERE m.batch > ${batch} AND m.reason IS NULL AND m.table_name = changed.table_name AND m.row_id = changed.row_id`
+export const changedStatement = ({ group, batch, seenTo }: BatchTerms, upTo: number | string): string =>
+  `WITH RECURSIVE ${newerRows(group, 'true', (opId) => `${opId} > ${seenTo} AND ${opId} <= ${upTo}`)}
+UPDATE tamp_reinsert m SET reason = 'changed since it was planned' FROM newer
+ WHERE m.batch > ${batch} AND m.reason IS NULL AND NOT m.ok AND m.table_name = newer.table_name AND m.row_id = newer.row_id`
