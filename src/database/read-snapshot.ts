@@ -1,6 +1,6 @@
 // One read-only snapshot of a database: many statements that all see the same moment, and that stop when told to.
 // Takes no lock but ACCESS SHARE, which every SELECT takes, and writes nothing.
-import { TampError } from '../core/errors.ts'
+import { cancellable, throwIfInterrupted } from './cancellable.ts'
 import { copyOut } from './copy.ts'
 import type { Connection } from './postgres.ts'
 
@@ -38,35 +38,17 @@ export class ReadSnapshot implements AsyncDisposable {
 
   /** Runs one statement. Throws TampError `interrupted` when the signal fires, before or while it runs. */
   query<Row extends readonly unknown[]>(text: string, values: readonly unknown[] = []): Promise<Row[]> {
-    return this.#cancellable(() => this.#connection.query<Row>(text, values))
+    return cancellable(this.#connection, this.#signal, () => this.#connection.query<Row>(text, values))
   }
 
   /** Streams a query's result in COPY's text format; lines are cut anywhere. Interrupted as `query` is. */
   copy(text: string, take: (bytes: Uint8Array) => void): Promise<number> {
-    return this.#cancellable(() => copyOut(this.#connection, text, take))
+    return cancellable(this.#connection, this.#signal, () => copyOut(this.#connection, text, take))
   }
 
   /** A text as a literal, for `copy`, which takes no parameters. */
   literal(text: string): string {
     return this.#connection.client.escapeLiteral(text)
-  }
-
-  async #cancellable<Result>(run: () => Promise<Result>): Promise<Result> {
-    throwIfInterrupted(this.#signal)
-    let cancelled: Promise<void> | undefined
-    const cancel = (): void => {
-      cancelled = this.#connection.cancel()
-    }
-    this.#signal?.addEventListener('abort', cancel, { once: true })
-    try {
-      return await run()
-    } catch (error) {
-      if (this.#signal?.aborted) throw interrupted(error)
-      throw error
-    } finally {
-      this.#signal?.removeEventListener('abort', cancel)
-      await cancelled
-    }
   }
 
   /** Runs one statement and hands its rows out in batches; at most one batch is in memory. */
@@ -94,12 +76,4 @@ export class ReadSnapshot implements AsyncDisposable {
       await this.#connection[Symbol.asyncDispose]()
     }
   }
-}
-
-function throwIfInterrupted(signal: AbortSignal | undefined): void {
-  if (signal?.aborted) throw interrupted(signal.reason)
-}
-
-function interrupted(cause: unknown): TampError {
-  return new TampError('interrupted', 'interrupted; nothing was changed', { cause })
 }

@@ -2,6 +2,7 @@
 // And the fate of a COMMIT whose answer was lost: it is looked up, not guessed.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { TampError } from '../core/errors.ts'
+import { cancellable } from './cancellable.ts'
 import { sqlState } from './failures.ts'
 import { isConnectionLost } from './postgres.ts'
 import type { Connection } from './postgres.ts'
@@ -66,6 +67,24 @@ export class Sessions implements AsyncDisposable {
         await using _ = await this.connect()
       }
     }
+  }
+
+  /**
+   * Reads on one of the connections; if it is lost, waits for the server and reads again.
+   * @param signal stops the statement that is running
+   */
+  async reading<Result>(work: (connection: Connection) => Promise<Result>, signal?: AbortSignal): Promise<Result> {
+    return await this.outlasting(async () => {
+      const connection = await this.take()
+      try {
+        const result = await cancellable(connection, signal, () => work(connection))
+        this.give(connection)
+        return result
+      } catch (error) {
+        await connection[Symbol.asyncDispose]()
+        throw error
+      }
+    })
   }
 
   /** What became of a transaction whose COMMIT was not answered. @param transaction `pg_current_xact_id()` */

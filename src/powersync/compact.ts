@@ -7,24 +7,27 @@ import type { Measure } from '../core/report.ts'
 import { run } from '../core/run.ts'
 import type { RunOptions } from '../core/run.ts'
 import type { Left, Outcome } from '../core/unit.ts'
-import { describeFailure, isConnectionLost, isRetryable } from '../database/postgres.ts'
+import { describeFailure } from '../database/postgres.ts'
 import type { Connection } from '../database/postgres.ts'
+import { cancellable } from '../database/cancellable.ts'
 import { RunLock, bucketsLock } from '../database/run-lock.ts'
 import { Sessions } from '../database/sessions.ts'
 import { CheckpointWatch } from './checkpoint-watch.ts'
 import { awaitSafeCheckpoint, chooseCheckpoint, defaultGrace } from './checkpoint.ts'
 import { analyse, analyseForWork } from './compact/analyse.ts'
-import { compacted, verification } from './compact/analysis-sql.ts'
-import { AnalysisOutdated, applySlice } from './compact/apply-slice.ts'
-import type { SliceResult } from './compact/apply-slice.ts'
+import { compacted } from './compact/analysis-sql.ts'
+import type { AnalysisScope, BucketAnalysis } from './compact/analysis-sql.ts'
+import { AnalysisOutdated } from './compact/apply-slice.ts'
+import { carryOutSlice } from './compact/carry-out-slice.ts'
 import { changedBuckets } from './compact/changed-buckets.ts'
-import { laneChanges, laneMeasures, lanesOf, slicesOf } from './compact/lane.ts'
+import { laneChanges, laneMeasures, lanesOf, operationsLeft, slicesOf } from './compact/lane.ts'
 import type { Lane, LaneFacts, SliceUnit } from './compact/lane.ts'
 import { removableParameters, removeParameters } from './compact/parameter-indexes.ts'
-import { recheckClears } from './compact/recheck-clears.ts'
 import { requireWritable } from './compact/require-writable.ts'
 import { scriptHeader, scriptSlice } from './compact/script-slice.ts'
 import { seesTheService, serviceIsCompacting } from './compact/service-compactor.ts'
+import { verifyLane } from './compact/verify-lane.ts'
+import type { VerifiedLane } from './compact/verify-lane.ts'
 import { defaultRetention, oldWriteCheckpoints } from './compact/write-checkpoints.ts'
 import type { BucketStorage } from './database.ts'
 import { DefinitionTotals } from './definition-totals.ts'
@@ -68,9 +71,7 @@ export async function compactBuckets(storage: BucketStorage, options: CompactOpt
 
 /** Buckets that have to be left alone and are named. */
 const namedFaults = 1000
-/** Tries of one transaction before its slice is given up. */
-const tries = 6
-/** How long a slice tries to get its turn among others, and how long the service's own compactor is waited for at a time. */
+/** How long the service's own compactor is waited for at a time. */
 const busySeconds = 20
 
 const forgottenNote =
@@ -169,26 +170,11 @@ class BucketCompactor implements Compactor<LaneFacts, SliceUnit>, AsyncDisposabl
   async *survey(signal: AbortSignal): AsyncIterable<Scope> {
     const { buckets, definitions, full = false } = this.#options
     const whole = buckets === undefined && definitions === undefined
-    const changed = await this.#sessions.outlasting(async () => {
-      await using connection = await this.#sessions.connect()
-      const cancel = (): void => void connection.cancel()
-      signal.addEventListener('abort', cancel, { once: true })
-      try {
-        if (whole && !full && (await this.#ledger.streamCompactedTo(connection)) >= this.#bound) return undefined
-        return await changedBuckets(
-          connection,
-          this.#stream.id,
-          this.#bound,
-          { buckets, definitions },
-          full ? undefined : this.#ledger,
-        )
-      } catch (error) {
-        if (signal.aborted) throw new TampError('interrupted', 'Interrupted.', { cause: error })
-        throw error
-      } finally {
-        signal.removeEventListener('abort', cancel)
-      }
-    })
+    const ledger = full ? undefined : this.#ledger
+    const changed = await this.#sessions.reading(async (connection) => {
+      if (whole && !full && (await this.#ledger.streamCompactedTo(connection)) >= this.#bound) return undefined
+      return await changedBuckets(connection, this.#stream.id, this.#bound, { buckets, definitions }, ledger)
+    }, signal)
     if (changed === undefined) {
       this.#notes.push(`Every bucket is compacted up to checkpoint ${this.#bound} already.`)
       return
@@ -203,34 +189,38 @@ class BucketCompactor implements Compactor<LaneFacts, SliceUnit>, AsyncDisposabl
   async read(name: string, signal: AbortSignal): Promise<LaneFacts> {
     const lane = this.#lanes.get(name)!
     const scope = { group: this.#stream.id, bound: this.#bound, buckets: lane.buckets }
-    const facts = await this.#sessions.outlasting(async () => {
-      const connection = await this.#sessions.take()
-      const cancel = (): void => void connection.cancel()
-      signal.addEventListener('abort', cancel, { once: true })
-      try {
-        const buckets = this.#executes ? await analyseForWork(connection, scope) : await analyse(connection, scope)
-        if (!this.#executes) this.#sessions.give(connection)
-        return { buckets, connection: this.#executes ? connection : undefined }
-      } catch (error) {
-        await connection[Symbol.asyncDispose]()
-        if (signal.aborted) throw new TampError('interrupted', 'Interrupted.', { cause: error })
-        throw error
-      } finally {
-        signal.removeEventListener('abort', cancel)
-      }
-    })
+    const facts = this.#executes
+      ? await this.#analyseForWork(scope, signal)
+      : { buckets: await this.#sessions.reading((connection) => analyse(connection, scope), signal) }
     for (const { bucket, fault } of facts.buckets)
       if (fault !== null && this.#faults.length < namedFaults) this.#faults.push({ subject: bucket, reason: fault })
     return {
+      connection: undefined,
+      ...facts,
       lane,
       scope,
-      ...facts,
-      left: leftOf(facts.buckets),
+      left: operationsLeft(facts.buckets),
       clearedTo: new Map(),
       movedBefore: 0,
       abandoned: undefined,
       after: undefined,
     }
+  }
+
+  /** The work tables stay on their connection, until the lane has ended. */
+  async #analyseForWork(
+    scope: AnalysisScope,
+    signal: AbortSignal,
+  ): Promise<{ buckets: BucketAnalysis[]; connection: Connection }> {
+    return await this.#sessions.outlasting(async () => {
+      const connection = await this.#sessions.take()
+      try {
+        return { buckets: await cancellable(connection, signal, () => analyseForWork(connection, scope)), connection }
+      } catch (error) {
+        await connection[Symbol.asyncDispose]()
+        throw error
+      }
+    })
   }
 
   plan(facts: LaneFacts): Planned<SliceUnit> {
@@ -254,30 +244,24 @@ class BucketCompactor implements Compactor<LaneFacts, SliceUnit>, AsyncDisposabl
   /** The service's own compactor goes first: its updates carry no guard, ours do. */
   async blocked(): Promise<string | null> {
     const deadline = performance.now() + busySeconds * 1000
-    for (;;) {
-      const busy = await this.#sessions.outlasting(async () => {
-        const connection = await this.#sessions.take()
-        try {
-          const found = await serviceIsCompacting(connection)
-          this.#sessions.give(connection)
-          return found
-        } catch (error) {
-          await connection[Symbol.asyncDispose]()
-          throw error
-        }
-      })
-      if (!busy) return null
+    while (await this.#sessions.reading(serviceIsCompacting)) {
       if (performance.now() > deadline || this.#options.signal?.aborted)
         return "the service's own compactor is at work; run the command again when it has ended"
       await sleep(1000)
     }
+    return null
   }
 
   async apply(unit: SliceUnit): Promise<Outcome> {
     const { facts } = unit
     if (facts.abandoned !== undefined) return { status: 'skipped', reason: facts.abandoned }
     try {
-      const { checked, clearedTo } = await this.#slice(unit)
+      const { checked, clearedTo } = await carryOutSlice(unit, {
+        sessions: this.#sessions,
+        lock: this.#lock,
+        full: this.#options.proof === 'full',
+        signal: this.#options.signal,
+      })
       if (unit.clear?.steps !== undefined && clearedTo !== undefined) facts.clearedTo.set(unit.clear.steps, clearedTo)
       facts.left.clear -= unit.clear?.operations ?? 0
       facts.left.move -= unit.move === undefined ? 0 : unit.move.upTo - unit.move.above
@@ -294,60 +278,6 @@ class BucketCompactor implements Compactor<LaneFacts, SliceUnit>, AsyncDisposabl
     }
   }
 
-  /** Runs a slice's transaction until it is committed. */
-  async #slice(unit: SliceUnit): Promise<SliceResult> {
-    const deadline = performance.now() + busySeconds * 1000
-    const { facts } = unit
-    for (let attempt = 1; ; attempt++) {
-      await this.#lock?.hold(() => this.#sessions.connect())
-      const connection = (facts.connection ??= await this.#rebuild(facts))
-      let result: SliceResult | undefined
-      try {
-        result = await applySlice(connection, unit, this.#options.proof === 'full')
-        await connection.execute('COMMIT')
-        return result
-      } catch (error) {
-        if (isConnectionLost(error)) {
-          facts.connection = undefined
-          await connection[Symbol.asyncDispose]()
-          await this.#lock?.renew(() => this.#sessions.connect())
-          if (result !== undefined && (await this.#sessions.isCommitted(result.transaction))) return result
-          if (attempt >= tries) throw error
-          continue
-        }
-        try {
-          await connection.execute('ROLLBACK')
-        } catch {
-          facts.connection = undefined
-          await connection[Symbol.asyncDispose]()
-        }
-        if (!isRetryable(error)) throw error
-        if (attempt >= tries || performance.now() > deadline || this.#options.signal?.aborted === true)
-          throw new TampError('failed', `others kept it busy: ${describeFailure(error).message}`)
-        await sleep(attempt * 100 * (0.5 + Math.random()))
-      }
-    }
-  }
-
-  /** Makes the work tables again after a connection was lost: CLEARs keep their numbers, as they count from the end; MOVEs count from what is done. */
-  async #rebuild(facts: LaneFacts): Promise<NonNullable<LaneFacts['connection']>> {
-    return await this.#sessions.outlasting(async () => {
-      const connection = await this.#sessions.take()
-      try {
-        const left = leftOf(await analyseForWork(connection, facts.scope))
-        if (left.clear !== facts.left.clear || left.move !== facts.left.move)
-          throw new AnalysisOutdated(
-            `${left.clear} operations to clear and ${left.move} to move are left where it should be ${facts.left.clear} and ${facts.left.move}`,
-          )
-        facts.movedBefore = facts.buckets.reduce((sum, { moves }) => sum + moves, 0) - left.move
-        return connection
-      } catch (error) {
-        await connection[Symbol.asyncDispose]()
-        throw error
-      }
-    })
-  }
-
   async script(unit: SliceUnit): Promise<{ text: string; left: readonly Left[] }> {
     return { text: scriptSlice(unit), left: [] }
   }
@@ -356,46 +286,13 @@ class BucketCompactor implements Compactor<LaneFacts, SliceUnit>, AsyncDisposabl
     facts: LaneFacts,
     signal: AbortSignal,
   ): Promise<{ after: Measure; checked: number; mismatches: number }> {
-    const after = new Map<string, BucketMeasure>()
-    // What is broken was left as it is: nothing can be said of it that would hold.
-    const whole = facts.buckets.filter(({ fault }) => fault === null)
-    const before = new Map(whole.map(({ bucket, fingerprint }) => [bucket, fingerprint]))
-    for (const { bucket, fault, operations, rows, bytes } of facts.buckets)
-      if (fault !== null) after.set(bucket, { operations, rows, bytesEstimate: bytes })
-    let mismatches = 0
     // Its updates may have stood behind ours.
     if ((await this.blocked()) !== null)
       this.#notes.push(`The service's own compactor came meanwhile and is still at work (${facts.lane.name}).`)
-    await this.#sessions.outlasting(async () => {
-      const connection = await this.#sessions.take()
-      const cancel = (): void => void connection.cancel()
-      signal.addEventListener('abort', cancel, { once: true })
-      try {
-        const set = await recheckClears(connection, facts.scope.group, clearsOf(facts))
-        if (set > 0) this.#notes.push(`${set} CLEARs that the service's own compactor had made MOVEs of were set back.`)
-        const rows = await connection.query<[string, string, number, number, number]>(
-          verification(
-            { ...facts.scope, buckets: [...before.keys()] },
-            facts.left.clear === 0 && facts.left.move === 0,
-          ),
-        )
-        this.#sessions.give(connection)
-        mismatches = 0
-        for (const [bucket, fingerprint, operations, live, bytesEstimate] of rows) {
-          after.set(bucket, { operations, rows: live, bytesEstimate })
-          if (before.get(bucket) !== fingerprint) mismatches++
-        }
-        mismatches += [...before.keys()].filter((bucket) => !after.has(bucket)).length
-      } catch (error) {
-        await connection[Symbol.asyncDispose]()
-        if (signal.aborted) throw new TampError('interrupted', 'Interrupted.', { cause: error })
-        throw error
-      } finally {
-        signal.removeEventListener('abort', cancel)
-      }
-    })
-    for (const { bucket, fault, operations, rows, bytes } of facts.buckets)
-      if (fault !== null) after.set(bucket, { operations, rows, bytesEstimate: bytes })
+    const verify = (connection: Connection): Promise<VerifiedLane> => verifyLane(connection, facts)
+    const { after, checked, mismatches, setBack } = await this.#sessions.reading(verify, signal)
+    if (setBack > 0)
+      this.#notes.push(`${setBack} CLEARs that the service's own compactor had made MOVEs of were set back.`)
     if (mismatches === 0) facts.after = after
     const sum = (of: (measure: BucketMeasure) => number): number =>
       [...after.values()].reduce((total, one) => total + of(one), 0)
@@ -405,7 +302,7 @@ class BucketCompactor implements Compactor<LaneFacts, SliceUnit>, AsyncDisposabl
         rows: sum((one) => one.rows),
         bytesEstimate: sum((one) => one.bytesEstimate),
       },
-      checked: whole.length,
+      checked,
       mismatches,
     }
   }
@@ -496,19 +393,5 @@ class BucketCompactor implements Compactor<LaneFacts, SliceUnit>, AsyncDisposabl
     await this.#watch?.[Symbol.asyncDispose]()
     await this.#sessions[Symbol.asyncDispose]()
     await this.#lock?.[Symbol.asyncDispose]()
-  }
-}
-
-/** Where the CLEARs of a lane are by now; of buckets that it has not come to, where they will be. */
-function clearsOf({ buckets, clearedTo }: LaneFacts): Map<string, number> {
-  const clears = new Map<string, number>()
-  for (const { bucket, clearTo } of buckets) if (clearTo !== null) clears.set(bucket, clearedTo.get(bucket) ?? clearTo)
-  return clears
-}
-
-function leftOf(buckets: LaneFacts['buckets']): { clear: number; move: number } {
-  return {
-    clear: buckets.reduce((sum, bucket) => sum + bucket.toClear, 0),
-    move: buckets.reduce((sum, bucket) => sum + bucket.moves, 0),
   }
 }

@@ -127,6 +127,14 @@ export function* slicesOf(facts: LaneFacts, weight: () => number): Generator<Sli
   while (moved < moves) yield unit(undefined, Math.max(1, weight()))
 }
 
+/** What is to be cleared and moved of some buckets. */
+export function operationsLeft(buckets: LaneFacts['buckets']): { clear: number; move: number } {
+  return {
+    clear: buckets.reduce((sum, bucket) => sum + bucket.toClear, 0),
+    move: buckets.reduce((sum, bucket) => sum + bucket.moves, 0),
+  }
+}
+
 export function laneChanges({ buckets }: LaneFacts): number {
   return buckets.reduce((sum, bucket) => sum + bucket.toClear + bucket.moves, 0)
 }

@@ -102,6 +102,8 @@ test('the place of a REMOVE is taken only where no later operation of its row is
   const plan = await previewRelocation(connection, scope, gapsBetween([31, 61]))
   if ('reason' in plan) throw new Error(plan.reason)
   expect([plan.clearAt, ...plan.slots]).toEqual([59, 60])
+  // What lies above the checkpoint is in no figure.
+  expect([plan.before.operations, plan.after.operations]).toEqual([61, 3])
   // The script looks once more: the row of a place that was planned has come back since.
   await writeBucket(database, global, [put(80, row(28), 'again')])
   const before = await readBuckets(database)

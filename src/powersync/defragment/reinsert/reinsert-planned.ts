@@ -44,13 +44,14 @@ export async function reinsertPlanned(site: Site, plan: DefragmentPlan, facts: D
       : published
         ? null
         : `When the service has published operation ${done.lastNew} and that checkpoint is ${site.grace} s old: tamp powersync compact`
+  const buckets = asFarAsMoved(plan, facts, done)
   return {
-    buckets: asFarAsMoved(plan, facts, done),
+    buckets,
     resent: done.total,
     left: done.left,
     complete: done.complete,
     next,
-    compact: published ? [...new Set([...moves.map(({ bucket }) => bucket), ...done.buckets.keys()])] : [],
+    compact: published ? [...new Set([...buckets.map(({ bucket }) => bucket), ...done.buckets.keys()])] : [],
     changed: done.total.operations,
     ...(done.failure === undefined ? {} : { failure: done.failure }),
   }

@@ -58,7 +58,10 @@ export async function relocateBucket(
   if ('reason' in relocation) return relocation
   // Nothing has been published since our snapshot, and nothing will be before our end: no compactor of the service knows an operation
   // that supersedes one of those whose places are taken.
-  if (relocation.crosses) await connection.query(streamLock(scope.group))
+  if (relocation.crosses) {
+    await connection.execute(`SET LOCAL statement_timeout = '5s'`)
+    await connection.query(streamLock(scope.group))
+  }
   for (const { sql, rows } of rewriteStatements(relocation)) {
     const touched = await connection.execute(sql)
     if (touched !== rows) throw failed(`${touched} rows were touched where ${rows} should have been`)

@@ -44,7 +44,7 @@ export async function relocateWhereItGains(site: Site, facts: DefragmentFacts): 
   }
   if (names.length > 0)
     site.notes.push(
-      `Clients that were last up to date before the relocated rows' new place (offline for longer than checkpoint ${facts.upTo} is old, at the worst) download those buckets anew; all others download nothing.`,
+      `Clients that were last up to date at a checkpoint below the op ids where rows are put (the highest is at most ${facts.upTo}) download those buckets anew; all others download nothing.`,
     )
   const crossing = done.buckets.filter(({ crosses }) => crosses).length
   if (crossing > 0)

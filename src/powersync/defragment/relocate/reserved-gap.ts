@@ -123,7 +123,8 @@ export async function reserveGap(
       await connection.execute('ROLLBACK')
       return { reason: 'the stream is not served any more' }
     }
-    await connection.execute(`LOCK TABLE ${await writtenTables(connection)} IN SHARE ROW EXCLUSIVE MODE`)
+    // At most for as long as it takes to count up the sequence.
+    await connection.execute(`LOCK TABLE ${await writtenTables(connection)} IN EXCLUSIVE MODE`)
     const [ids] = await connection.query<[number, number]>(
       `SELECT min(id), max(id) FROM (SELECT nextval('op_id_sequence') AS id FROM generate_series(1, $1)) taken`,
       [rows + 3],
@@ -147,7 +148,10 @@ export async function reserveGap(
   }
 }
 
-/** What the replicator writes to in a flush, in its order. */
+/**
+ * What the replicator writes to in a flush, in its order. It begins with locking rows of the first, also where it then finds nothing to
+ * write: so it does not read the sequence either. Who only reads is not kept waiting.
+ */
 async function writtenTables(connection: Connection): Promise<string> {
   const [row] = await connection.query<[string]>(
     `SELECT string_agg(name, ', ' ORDER BY place)
