@@ -154,7 +154,7 @@ describe('exit statuses', () => {
     const states = await rememberStates(database.session)
     let sent = false
     const { status, lines, err } = await runTamp(
-      compact(database, '--execute', '--load', '0.001', '--json', '--verbose'),
+      compact(database, '--execute', '--load', '0.02', '--json', '--verbose'),
       {
         watch({ out }, child) {
           if (sent || !out.includes('"type":"unit"')) return

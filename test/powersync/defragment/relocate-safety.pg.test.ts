@@ -103,7 +103,7 @@ test('the place of a REMOVE is taken only where no later operation of its row is
   if ('reason' in plan) throw new Error(plan.reason)
   expect([plan.clearAt, ...plan.slots]).toEqual([59, 60])
   // What lies above the checkpoint is in no figure.
-  expect([plan.before.operations, plan.after.operations]).toEqual([61, 3])
+  expect([plan.before.operations, plan.after.operations]).toEqual([61, 2])
   // The script looks once more: the row of a place that was planned has come back since.
   await writeBucket(database, global, [put(80, row(28), 'again')])
   const before = await readBuckets(database)

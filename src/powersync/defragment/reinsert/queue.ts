@@ -160,4 +160,4 @@ SELECT (min(place) OVER (PARTITION BY table_name, row_id) - 1)::int8 / ${batchWe
 }
 
 /** The columns by which an operation is found again. */
-export const sameOperation = `b.bucket_name = m.bucket_name AND b.op_id = m.op_id AND b.op = 'PUT' AND b.checksum = m.checksum AND ${sameIdentity('b', 'm')}`
+export const sameOperation: string = `b.bucket_name = m.bucket_name AND b.op_id = m.op_id AND b.op = 'PUT' AND b.checksum = m.checksum AND ${sameIdentity('b', 'm')}`

@@ -16,7 +16,7 @@ import {
   asideStatement,
   checkStatement,
   countQuery,
-  firstQuery,
+  lastQuery,
   lockStatement,
   numberStatement,
   publishStatement,
@@ -89,11 +89,11 @@ export async function reinsertBatch(connection: Connection, scope: BatchScope): 
   if ((await connection.query(writersQuery)).length > 0) throw new WritersAtWork()
   await connection.execute(numberStatement(scope))
   if ((await connection.query(writersQuery)).length > 0) throw new WritersAtWork()
-  const [first] = await connection.query<[number | null]>(firstQuery(scope))
+  const [last] = await connection.query<[number | null]>(lastQuery(scope))
   try {
     await connection.execute(checkStatement(scope))
   } catch (error) {
-    if (sqlState(error) === timedOut && first![0] !== null) throw new TooMuchNew(first![0] - 1)
+    if (sqlState(error) === timedOut && last![0] !== null) throw new TooMuchNew(last![0])
     throw error
   }
   const [counts] = await connection.query<[number, number, string]>(countQuery(scope))

@@ -34,9 +34,9 @@ numbered AS MATERIALIZED (SELECT bucket_name, op_id, nextval('op_id_sequence') A
 UPDATE tamp_reinsert m SET new_op = n.new_op FROM numbered n
  WHERE m.batch = ${batch} AND m.bucket_name = n.bucket_name AND m.op_id = n.op_id`
 
-/** The first op id that was taken for a batch. */
-export const firstQuery = ({ batch }: BatchTerms): string =>
-  `SELECT min(new_op) FROM tamp_reinsert WHERE batch = ${batch} AND reason IS NULL AND locked`
+/** The last op id that was taken for a batch. */
+export const lastQuery = ({ batch }: BatchTerms): string =>
+  `SELECT max(new_op) FROM tamp_reinsert WHERE batch = ${batch} AND reason IS NULL AND locked`
 
 /** A row where somebody else has written to bucket_data and not ended yet. */
 export const writersQuery = `SELECT FROM pg_locks

@@ -72,7 +72,7 @@ SELECT ${target.group}, ${pg.escapeLiteral(target.bucket)}, ${aside}${clearAt}, 
  * Op ids between two at which a live row may be put although operations lie there, the highest first: those that never were one, and
  * those of the last operation of a row. Every other operation may be one that a compactor of the service has read and is about to change.
  */
-export const harmlessQuery = `WITH low AS (
+export const harmlessQuery: string = `WITH low AS (
   SELECT greatest($3::int8, max(op_id)) AS op_id FROM bucket_data
    WHERE group_id = $1 AND bucket_name = $2 AND op_id <= $4::int8 AND op = 'CLEAR'),
 last AS (
