@@ -69,6 +69,8 @@ export async function compactBuckets(storage: BucketStorage, options: CompactOpt
   return await compactor.finish(report)
 }
 
+/** A lane with fewer operations is found by the key. */
+const sparseOperations = 20_000
 /** Buckets that have to be left alone and are named. */
 const namedFaults = 1000
 /** How long the service's own compactor is waited for at a time. */
@@ -188,7 +190,8 @@ class BucketCompactor implements Compactor<LaneFacts, SliceUnit>, AsyncDisposabl
 
   async read(name: string, signal: AbortSignal): Promise<LaneFacts> {
     const lane = this.#lanes.get(name)!
-    const scope = { group: this.#stream.id, bound: this.#bound, buckets: lane.buckets }
+    const sparse = lane.operations < sparseOperations
+    const scope = { group: this.#stream.id, bound: this.#bound, buckets: lane.buckets, sparse }
     const facts = this.#executes
       ? await this.#analyseForWork(scope, signal)
       : { buckets: await this.#sessions.reading((connection) => analyse(connection, scope), signal) }

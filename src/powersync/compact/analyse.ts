@@ -15,9 +15,14 @@ SET LOCAL default_statistics_target = 10;
 SET LOCAL enable_nestloop = off;
 SET LOCAL enable_mergejoin = off`
 
+/** The settings for one scope. */
+export function settingsFor({ sparse = false }: AnalysisScope): string {
+  return sparse ? `${analysisSettings};\nSET LOCAL enable_seqscan = off` : analysisSettings
+}
+
 /** Changes nothing, and works on a standby too. */
 export async function analyse(connection: Connection, scope: AnalysisScope): Promise<BucketAnalysis[]> {
-  await connection.execute(`BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY;\n${analysisSettings}`)
+  await connection.execute(`BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY;\n${settingsFor(scope)}`)
   try {
     const relations = analysis(scope).map(({ name, query }) => `${name} AS MATERIALIZED (\n${query})`)
     const rows = await connection.query<SummaryRow>(`WITH ${relations.join(', ')}\n${analysisSummary}`)
@@ -46,7 +51,7 @@ export function workTables(scope: AnalysisScope): string[] {
 
 /** Leaves the temporary tables behind, for `applySlice`. */
 export async function analyseForWork(connection: Connection, scope: AnalysisScope): Promise<BucketAnalysis[]> {
-  await connection.execute(`BEGIN ISOLATION LEVEL REPEATABLE READ;\n${analysisSettings}`)
+  await connection.execute(`BEGIN ISOLATION LEVEL REPEATABLE READ;\n${settingsFor(scope)}`)
   try {
     for (const statement of workTables(scope)) await connection.execute(statement)
     const rows = await connection.query<SummaryRow>(analysisSummary)

@@ -20,6 +20,8 @@ export interface AnalysisScope {
   readonly group: number
   readonly bound: number
   readonly buckets: readonly string[]
+  /** So few operations that finding each by the key is quicker than reading the table. */
+  readonly sparse?: boolean
   /** Operations of a step, where a prefix is so long that its CLEAR moves up in steps. Default 5,000. */
   readonly stepOperations?: number
 }

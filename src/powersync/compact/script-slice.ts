@@ -3,7 +3,7 @@
 import pg from 'pg'
 import { bucketsLock } from '../../database/run-lock.ts'
 import { sliceSettings } from './apply-slice.ts'
-import { analysisSettings, workTables } from './analyse.ts'
+import { settingsFor, workTables } from './analyse.ts'
 import type { SliceUnit } from './lane.ts'
 import { clearPreview, clearStatement, movePreview, moveStatement } from './slice-sql.ts'
 
@@ -58,7 +58,7 @@ function analysisText(facts: SliceUnit['facts']): string {
   announced.add(facts)
   return `-- ${facts.lane.name.replaceAll(/[\r\n]/g, ' ')}
 BEGIN ISOLATION LEVEL REPEATABLE READ;
-${analysisSettings};
+${settingsFor(facts.scope)};
 SET LOCAL client_min_messages = warning;
 ${workTables(facts.scope).join(';\n')};
 COMMIT;

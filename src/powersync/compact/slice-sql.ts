@@ -36,9 +36,9 @@ export function clearStatement(group: number, slice: ClearSlice): string {
    WHERE d.group_id = ${group} AND d.bucket_name = s.bucket_name AND d.op_id >= s.clear_from AND d.op_id < s.clear_to
   RETURNING s.bucket_name, s.clear_to, s.operations AS expected, s.checksum AS clear_checksum, s.target AS superseding, d.op, d.checksum, d.target_op
 ), swallowed AS MATERIALIZED (
-  SELECT bucket_name, clear_to, expected, clear_checksum, count(*) FILTER (WHERE op <> 'CLEAR') + 1 AS operations, sum(checksum) AS checksum,
-         greatest(superseding, max(target_op)) AS target
-    FROM gone GROUP BY bucket_name, clear_to, expected, clear_checksum, superseding
+  SELECT bucket_name, clear_to, max(expected) AS expected, max(clear_checksum) AS clear_checksum,
+         count(*) FILTER (WHERE op <> 'CLEAR') + 1 AS operations, sum(checksum) AS checksum, greatest(max(superseding), max(target_op)) AS target
+    FROM gone GROUP BY bucket_name, clear_to
 ), cleared AS (
   UPDATE bucket_data d
      SET op = 'CLEAR', source_table = NULL, source_key = NULL, table_name = NULL, row_id = NULL, data = NULL,

@@ -1,6 +1,7 @@
 // Reads a lane once more after its last slice: are the live rows and the sums of every bucket what they were?
 import type { Connection } from '../../database/postgres.ts'
 import type { BucketMeasure } from '../report.ts'
+import { settingsFor } from './analyse.ts'
 import { verification } from './analysis-sql.ts'
 import type { LaneFacts } from './lane.ts'
 import { recheckClears } from './recheck-clears.ts'
@@ -23,9 +24,10 @@ export async function verifyLane(connection: Connection, facts: LaneFacts): Prom
     else after.set(bucket, { operations, rows, bytesEstimate: bytes })
   const setBack = await recheckClears(connection, facts.scope.group, clearsOf(facts))
   const done = facts.left.clear === 0 && facts.left.move === 0
-  const rows = await connection.query<[string, string, number, number, number]>(
-    verification({ ...facts.scope, buckets: [...before.keys()] }, done),
-  )
+  const scope = { ...facts.scope, buckets: [...before.keys()] }
+  await connection.execute(`BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY;\n${settingsFor(scope)}`)
+  const rows = await connection.query<[string, string, number, number, number]>(verification(scope, done))
+  await connection.execute('COMMIT')
   let mismatches = 0
   for (const [bucket, fingerprint, operations, live, bytesEstimate] of rows) {
     after.set(bucket, { operations, rows: live, bytesEstimate })
